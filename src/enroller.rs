@@ -1,0 +1,176 @@
+//! From (account, Region) pairs to their endings: Organizations once, all Regions at once, never past the cutoff.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
+
+use crate::account::{Account, AccountId, Email};
+use crate::configuration::Configuration;
+use crate::enabled_regions::EnabledRegions;
+use crate::enrollment::{self, Described, Endings, Rules};
+use crate::failure::Failure;
+use crate::guardduty::GuardDuty;
+use crate::organization::Organization;
+use crate::outcome::{Ending, Outcome, Reason};
+use crate::region::{Coverage, Region};
+use crate::verdict;
+
+/// `DescribeAccount` calls at a time. Organizations allows 20 a second to an account and 24 to the whole
+/// organization, shared with every other tool (Organizations quotas, read 2026-11): four at a time stay below
+/// that at the usual 200 ms, and the SDK backs off where they do not.
+const DESCRIBES_AT_ONCE: usize = 4;
+
+/// Accounts by Region: the pairs to work on.
+pub type Pairs = BTreeMap<Region, BTreeSet<AccountId>>;
+
+/// One ending for each pair.
+pub type PairEndings = BTreeMap<(AccountId, Region), Ending>;
+
+/// Makes accounts `GuardDuty` members. Built once; its clients and detectors live as long as the environment.
+#[derive(Debug)]
+pub struct Enroller {
+    configuration: Configuration,
+    organization: Organization,
+    enabled_regions: EnabledRegions,
+    guardduty: GuardDuty,
+}
+
+impl Enroller {
+    /// Makes no call.
+    #[must_use]
+    pub fn new(configuration: Configuration, aws: &SdkConfig) -> Self {
+        Self {
+            organization: Organization::new(aws),
+            enabled_regions: EnabledRegions::new(aws),
+            guardduty: GuardDuty::new(aws),
+            configuration,
+        }
+    }
+
+    /// The Regions that every account is enrolled in.
+    ///
+    /// # Errors
+    /// With `REGIONS=all`, where AWS did not name the enabled Regions: no pair can be named then.
+    pub async fn regions(&self) -> Result<&BTreeSet<Region>, Failure> {
+        match &self.configuration.coverage {
+            Coverage::Listed(regions) => Ok(regions),
+            Coverage::All => self.enabled_regions.get().await,
+        }
+    }
+
+    /// Gives each pair exactly one ending. A pair that is not done at `cutoff` is deferred; one Region's failure
+    /// touches no other. `addresses` serve where Organizations returns none.
+    pub async fn enroll(
+        &self,
+        pairs: Pairs,
+        addresses: &BTreeMap<AccountId, Email>,
+        cutoff: Instant,
+    ) -> PairEndings {
+        let mut all_endings = PairEndings::new();
+        let mut work = Pairs::new();
+        for (region, accounts) in pairs {
+            for account in accounts {
+                if let Some(reason) = self.not_wanted(account, &region) {
+                    let ending = Ending::plain(Outcome::Skipped(reason));
+                    all_endings.insert((account, region.clone()), ending);
+                } else {
+                    work.entry(region.clone()).or_default().insert(account);
+                }
+            }
+        }
+        let accounts: BTreeSet<AccountId> = work.values().flatten().copied().collect();
+        let described = self.describe(&accounts, addresses).shared();
+        let rules = self.rules();
+        let regions = work.into_iter().map(|(region, accounts)| {
+            let described = described.clone();
+            async move {
+                let accounts: Vec<AccountId> = accounts.into_iter().collect();
+                let guardduty = self.guardduty.in_region(&region);
+                let mut endings = Endings::new();
+                let work = enrollment::enroll(&guardduty, &accounts, described, rules, &mut endings);
+                // What was reached before the cutoff is in `endings` and stays.
+                let _: Result<(), _> = timeout_at(cutoff, work).await;
+                accounts
+                    .into_iter()
+                    .map(|account| {
+                        let ending = endings.remove(&account).unwrap_or_else(|| {
+                            Ending::plain(Outcome::Deferred(Reason::Deadline))
+                        });
+                        ((account, region.clone()), ending)
+                    })
+                    .collect::<Vec<_>>()
+            }
+        });
+        all_endings.extend(join_all(regions).await.into_iter().flatten());
+        all_endings
+    }
+
+    /// Why a pair is not to be enrolled, as far as the configuration says it.
+    fn not_wanted(&self, account: AccountId, region: &Region) -> Option<Reason> {
+        let configuration = &self.configuration;
+        if account == configuration.administrator {
+            return Some(Reason::AdministratorAccount);
+        }
+        if configuration.excluded.contains(&account) {
+            return Some(Reason::Excluded);
+        }
+        match &configuration.coverage {
+            // A record can be older than the configuration.
+            Coverage::Listed(regions) if !regions.contains(region) => {
+                Some(Reason::RegionNotConfigured)
+            }
+            _ => None,
+        }
+    }
+
+    /// In a Region that someone listed, a missing detector is a mistake; with `all` it is a choice.
+    fn rules(&self) -> Rules {
+        Rules {
+            resume_suspended: self.configuration.resume_suspended,
+            without_detector: match self.configuration.coverage {
+                Coverage::Listed(_) => Outcome::Refused(Reason::NoDetector),
+                Coverage::All => Outcome::Skipped(Reason::NoDetector),
+            },
+        }
+    }
+
+    async fn describe(
+        &self,
+        accounts: &BTreeSet<AccountId>,
+        addresses: &BTreeMap<AccountId, Email>,
+    ) -> Described {
+        let described = stream::iter(accounts)
+            .map(|&id| async move {
+                let described = self.organization.describe(id).await;
+                (id, described_as(described, addresses.get(&id)))
+            })
+            .buffer_unordered(DESCRIBES_AT_ONCE)
+            .collect()
+            .await;
+        Arc::new(described)
+    }
+}
+
+fn described_as(
+    described: Result<Account, Failure>,
+    address: Option<&Email>,
+) -> Result<Account, Ending> {
+    match described {
+        Ok(account) => Ok(Account {
+            email: account.email.or_else(|| address.cloned()),
+            ..account
+        }),
+        Err(failure) => {
+            let outcome = match verdict::of_failure(&failure) {
+                // Organizations lives in a Region that nobody can switch off: it is the token that is bad.
+                Outcome::Refused(Reason::RegionDisabled) => Outcome::Deferred(Reason::Unavailable),
+                outcome => outcome,
+            };
+            Err(Ending::said(outcome, &failure.to_string()))
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! An AWS call that gave no usable answer, as plain data: the only place that reads the SDK's error type.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// Why a call gave no usable answer, after the SDK's own retries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The service answered with an error.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The error code; some answers, such as a bare 429, have none.
+        code: Option<String>,
+        /// The service's words.
+        message: String,
+    },
+    /// No answer, or one that could not be read; whether the call took effect is not known.
+    NoAnswer(String),
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let message = answer.err().message().unwrap_or_default().to_owned();
+                match answer.err().code() {
+                    // A 200 whose body cannot be read is an "unhandled" service error to the SDK.
+                    None if answer.raw().status().is_success() => {
+                        Self::NoAnswer("the answer could not be read".to_owned())
+                    }
+                    code => Self::Answered {
+                        status,
+                        code: code.map(str::to_owned),
+                        message,
+                    },
+                }
+            }
+            SdkError::TimeoutError(_) => Self::NoAnswer("no answer in time".to_owned()),
+            SdkError::ResponseError(_) => Self::NoAnswer("the answer could not be read".to_owned()),
+            other => Self::NoAnswer(root_cause(other)),
+        }
+    }
+}
+
+/// The innermost cause: the SDK's own text says no more than "dispatch failure".
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered {
+                code: Some(code),
+                message,
+                ..
+            } => write!(f, "{code}: {message}"),
+            Self::Answered {
+                code: None,
+                status,
+                message,
+            } => write!(f, "HTTP {status}: {message}"),
+            Self::NoAnswer(what) => write!(f, "NoAnswer: {what}"),
+        }
+    }
+}

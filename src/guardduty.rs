@@ -1,0 +1,302 @@
+//! `GuardDuty` in one Region, as seen from the delegated administrator: the only place that calls its SDK.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use aws_sdk_guardduty::Client;
+use aws_sdk_guardduty::config::retry::RetryPartition;
+use aws_sdk_guardduty::operation::get_members::GetMembersOutput;
+use aws_sdk_guardduty::types::{AccountDetail, UnprocessedAccount};
+
+use crate::account::{AccountId, Email};
+use crate::failure::Failure;
+use crate::region::Region;
+use crate::verdict;
+
+/// The most accounts that `CreateMembers`, `GetMembers` and `StartMonitoringMembers` take in one call
+/// (`GuardDuty` API reference). The SDK sends 51 without complaint.
+pub const ACCOUNTS_A_CALL: usize = 50;
+
+/// `GuardDuty` in every Region that was asked for so far; kept while the environment lives.
+#[derive(Debug)]
+pub struct GuardDuty {
+    aws: SdkConfig,
+    regions: Mutex<BTreeMap<Region, Arc<RegionalGuardDuty>>>,
+}
+
+impl GuardDuty {
+    /// No client is built before its Region is asked for.
+    #[must_use]
+    pub fn new(aws: &SdkConfig) -> Self {
+        Self {
+            aws: aws.clone(),
+            regions: Mutex::default(),
+        }
+    }
+
+    /// `GuardDuty` in `region`.
+    pub fn in_region(&self, region: &Region) -> Arc<RegionalGuardDuty> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let regional = regions
+            .entry(region.clone())
+            .or_insert_with(|| Arc::new(RegionalGuardDuty::new(&self.aws, region)));
+        Arc::clone(regional)
+    }
+}
+
+/// `GuardDuty` in one Region, with the detector once it was looked up.
+#[derive(Debug)]
+pub struct RegionalGuardDuty {
+    client: Client,
+    detector_id: Mutex<Option<String>>,
+}
+
+/// Why a call did not come to an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallFailed {
+    /// `GuardDuty` has no detector in this Region: it is not enabled here.
+    NoDetector,
+    /// The call failed, at this detector where it came to that.
+    At(Option<String>, Failure),
+}
+
+/// What `GetMembers` says of the accounts it was asked for; an account that it does not know is in neither map.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// `relationshipStatus` by account. A free string: compare without case.
+    pub status: BTreeMap<AccountId, String>,
+    /// `GuardDuty`'s text by account that it did not process.
+    pub unprocessed: BTreeMap<AccountId, String>,
+}
+
+/// An answer and the detector that gave it.
+pub type At<T> = (T, String);
+
+impl RegionalGuardDuty {
+    fn new(aws: &SdkConfig, region: &Region) -> Self {
+        let config = aws_sdk_guardduty::config::Builder::from(aws)
+            .region(aws_sdk_guardduty::config::Region::new(
+                region.as_str().to_owned(),
+            ))
+            // The SDK's default retry budget is one for all Regions of a service: a Region that is down
+            // would use up the retries of the others.
+            .retry_partition(RetryPartition::custom(format!("guardduty-{region}")).build())
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            detector_id: Mutex::default(),
+        }
+    }
+
+    /// `GetMembers` for up to 50 accounts.
+    ///
+    /// # Errors
+    /// Where the call came to no answer; nothing is known of the accounts then.
+    pub async fn members(&self, accounts: &[AccountId]) -> Result<At<Members>, CallFailed> {
+        let ids: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+        self.at_detector(async |detector_id| {
+            let reply = self
+                .client
+                .get_members()
+                .detector_id(detector_id)
+                .set_account_ids(Some(ids.clone()))
+                .send()
+                .await?;
+            Ok(members(&reply))
+        })
+        .await
+    }
+
+    /// `CreateMembers` for up to 50 accounts; returns `GuardDuty`'s text for each that it did not process.
+    ///
+    /// # Errors
+    /// Where the call came to no answer; it may have taken effect all the same.
+    pub async fn create_members(
+        &self,
+        accounts: &[(AccountId, Email)],
+    ) -> Result<At<BTreeMap<AccountId, String>>, CallFailed> {
+        self.at_detector(async |detector_id| {
+            let details = accounts.iter().map(|(id, email)| {
+                AccountDetail::builder()
+                    .account_id(id.to_string())
+                    .email(email.expose())
+                    .build()
+            });
+            let reply = self
+                .client
+                .create_members()
+                .detector_id(detector_id)
+                .set_account_details(Some(details.collect()))
+                .send()
+                .await?;
+            Ok(unprocessed(reply.unprocessed_accounts()))
+        })
+        .await
+    }
+
+    /// `StartMonitoringMembers` for up to 50 suspended members; returns `GuardDuty`'s text for each that it did
+    /// not process.
+    ///
+    /// # Errors
+    /// Where the call came to no answer; it may have taken effect all the same.
+    pub async fn start_monitoring(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<At<BTreeMap<AccountId, String>>, CallFailed> {
+        let ids: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+        self.at_detector(async |detector_id| {
+            let reply = self
+                .client
+                .start_monitoring_members()
+                .detector_id(detector_id)
+                .set_account_ids(Some(ids.clone()))
+                .send()
+                .await?;
+            Ok(unprocessed(reply.unprocessed_accounts()))
+        })
+        .await
+    }
+
+    /// Makes a call at the Region's detector; if `GuardDuty` says that the detector is not ours, looks it up anew
+    /// and makes the call once more.
+    async fn at_detector<T>(
+        &self,
+        call: impl AsyncFn(&str) -> Result<T, Failure>,
+    ) -> Result<At<T>, CallFailed> {
+        let detector_id = self.detector().await?;
+        match call(&detector_id).await {
+            Err(failure) if verdict::blames_the_detector(&failure) => {
+                self.remember(None);
+                let detector_id = self.detector().await?;
+                let again = call(&detector_id).await;
+                again
+                    .map_err(|failure| {
+                        self.remember(None);
+                        CallFailed::At(Some(detector_id.clone()), failure)
+                    })
+                    .map(|answer| (answer, detector_id))
+            }
+            Err(failure) => Err(CallFailed::At(Some(detector_id), failure)),
+            Ok(answer) => Ok((answer, detector_id)),
+        }
+    }
+
+    /// The Region's detector: there is at most one.
+    async fn detector(&self) -> Result<String, CallFailed> {
+        let known = self
+            .detector_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(detector_id) = known {
+            return Ok(detector_id);
+        }
+        let reply = self.client.list_detectors().send().await;
+        let reply = reply.map_err(|error| CallFailed::At(None, error.into()))?;
+        let first = reply.detector_ids().first().cloned();
+        // That there is none is not remembered: someone may be about to enable GuardDuty here.
+        self.remember(first.clone());
+        first.ok_or(CallFailed::NoDetector)
+    }
+
+    fn remember(&self, detector_id: Option<String>) {
+        *self
+            .detector_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = detector_id;
+    }
+}
+
+fn members(reply: &GetMembersOutput) -> Members {
+    let status = reply.members().iter().filter_map(|member| {
+        let id = member.account_id()?.parse().ok()?;
+        Some((id, member.relationship_status()?.to_owned()))
+    });
+    Members {
+        status: status.collect(),
+        unprocessed: unprocessed(reply.unprocessed_accounts()),
+    }
+}
+
+/// `GuardDuty`'s text by account. HTTP 200 says nothing: an account in this list was not processed.
+fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, String> {
+    let texts = accounts.iter().filter_map(|account| {
+        let id = account.account_id()?.parse().ok()?;
+        Some((id, account.result().unwrap_or_default().to_owned()))
+    });
+    texts.collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "test data")]
+mod tests {
+    use aws_sdk_guardduty::operation::create_members::CreateMembersOutput;
+    use aws_sdk_guardduty::types::Member;
+
+    use super::*;
+
+    fn id(text: &str) -> AccountId {
+        text.parse().unwrap()
+    }
+
+    fn refused(account: &str, text: &str) -> UnprocessedAccount {
+        UnprocessedAccount::builder()
+            .account_id(account)
+            .result(text)
+            .build()
+    }
+
+    #[test]
+    fn no_unprocessed_account_means_that_all_were_accepted() {
+        let reply = CreateMembersOutput::builder().build();
+        assert!(unprocessed(reply.unprocessed_accounts()).is_empty());
+    }
+
+    #[test]
+    fn each_unprocessed_account_keeps_its_own_text() {
+        let reply = CreateMembersOutput::builder()
+            .unprocessed_accounts(refused("444455556666", "Internal error"))
+            .unprocessed_accounts(refused("555566667777", "Something else"))
+            .build();
+        let texts = unprocessed(reply.unprocessed_accounts());
+        assert_eq!(texts.len(), 2);
+        assert_eq!(texts.get(&id("444455556666")).unwrap(), "Internal error");
+        assert_eq!(texts.get(&id("555566667777")).unwrap(), "Something else");
+    }
+
+    #[test]
+    fn an_unprocessed_account_without_a_text_is_still_unprocessed() {
+        let bare = UnprocessedAccount::builder()
+            .account_id("444455556666")
+            .build();
+        assert_eq!(
+            unprocessed(&[bare]).get(&id("444455556666")).unwrap(),
+            ""
+        );
+    }
+
+    #[test]
+    fn members_and_unprocessed_accounts_are_told_apart() {
+        let enabled = Member::builder()
+            .account_id("444455556666")
+            .relationship_status("Enabled")
+            .build();
+        let reply = GetMembersOutput::builder()
+            .members(enabled)
+            .unprocessed_accounts(refused("555566667777", "not an associated member"))
+            .build()
+            .unwrap();
+        let members = members(&reply);
+        assert_eq!(members.status.get(&id("444455556666")).unwrap(), "Enabled");
+        assert_eq!(members.status.len(), 1);
+        assert_eq!(members.unprocessed.len(), 1);
+    }
+
+    #[test]
+    fn a_member_without_a_status_is_not_counted_as_one() {
+        let odd = Member::builder().account_id("444455556666").build();
+        let reply = GetMembersOutput::builder().members(odd).build().unwrap();
+        assert!(members(&reply).status.is_empty());
+    }
+}

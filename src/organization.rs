@@ -1,0 +1,111 @@
+//! The organization's accounts: the only place that calls the Organizations SDK.
+
+use aws_config::SdkConfig;
+use aws_sdk_organizations::Client;
+use aws_sdk_organizations::config::retry::RetryPartition;
+use aws_sdk_organizations::types;
+
+use crate::account::{Account, AccountId, Email, State};
+use crate::failure::Failure;
+
+/// The organization that the administrator account belongs to.
+#[derive(Debug)]
+pub struct Organization {
+    client: Client,
+}
+
+impl Organization {
+    /// Makes no call.
+    #[must_use]
+    pub fn new(aws: &SdkConfig) -> Self {
+        let config = aws_sdk_organizations::config::Builder::from(aws)
+            .retry_partition(RetryPartition::custom("organizations").build())
+            .build();
+        Self {
+            client: Client::from_conf(config),
+        }
+    }
+
+    /// `DescribeAccount`: allowed in the management account and for a delegated administrator of any service.
+    ///
+    /// # Errors
+    /// Where Organizations did not describe the account.
+    pub async fn describe(&self, id: AccountId) -> Result<Account, Failure> {
+        let reply = self
+            .client
+            .describe_account()
+            .account_id(id.to_string())
+            .send()
+            .await?;
+        reply.account().map(account).ok_or_else(|| {
+            Failure::NoAnswer("Organizations answered without an account".to_owned())
+        })
+    }
+}
+
+/// `State` counts; `Status` is being retired (2026-09-09) and serves where `State` is missing.
+fn account(described: &types::Account) -> Account {
+    let (state, status) = (described.state(), described.status());
+    let name = state
+        .map(types::AccountState::as_str)
+        .or_else(|| status.map(types::AccountStatus::as_str));
+    let state = match name {
+        Some("ACTIVE") => State::Active,
+        Some("PENDING_ACTIVATION") => State::PendingActivation,
+        Some("SUSPENDED") => State::Suspended,
+        Some("PENDING_CLOSURE") => State::PendingClosure,
+        Some("CLOSED") => State::Closed,
+        other => State::Unknown(other.unwrap_or("none").to_owned()),
+    };
+    Account {
+        state,
+        email: described.email().and_then(Email::unmasked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_organizations::types::{AccountState, AccountStatus};
+
+    use super::*;
+
+    #[test]
+    fn the_state_counts_before_the_retired_status() {
+        let described = types::Account::builder()
+            .state(AccountState::Closed)
+            .status(AccountStatus::Suspended)
+            .build();
+        assert_eq!(account(&described).state, State::Closed);
+    }
+
+    #[test]
+    fn the_status_serves_where_there_is_no_state() {
+        for (status, state) in [
+            (AccountStatus::Active, State::Active),
+            (AccountStatus::Suspended, State::Suspended),
+            (AccountStatus::PendingClosure, State::PendingClosure),
+        ] {
+            let described = types::Account::builder().status(status).build();
+            assert_eq!(account(&described).state, state);
+        }
+    }
+
+    #[test]
+    fn every_documented_state_is_known_and_another_is_kept_by_name() {
+        for (name, state) in [
+            ("ACTIVE", State::Active),
+            ("PENDING_ACTIVATION", State::PendingActivation),
+            ("SUSPENDED", State::Suspended),
+            ("PENDING_CLOSURE", State::PendingClosure),
+            ("CLOSED", State::Closed),
+            ("HIBERNATING", State::Unknown("HIBERNATING".to_owned())),
+        ] {
+            let described = types::Account::builder()
+                .state(AccountState::from(name))
+                .build();
+            assert_eq!(account(&described).state, state);
+        }
+        let bare = types::Account::builder().build();
+        assert_eq!(account(&bare).state, State::Unknown("none".to_owned()));
+    }
+}

@@ -1,0 +1,160 @@
+//! The queue message for one (account, Region) pair: one layout for the retry queue and the dead-letter queue.
+
+use std::time::SystemTime;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use serde::{Deserialize, Serialize};
+
+use crate::account::AccountId;
+use crate::outcome::{Ending, Outcome, Reason};
+use crate::region::Region;
+
+/// The version that this program writes, and the only one that it reads. A number: the two foreign records
+/// that can stand in the same queue have the strings `"0"` (`EventBridge`) and `"1.0"` (Lambda).
+pub const VERSION: u64 = 1;
+
+/// A pair that is not `Enabled`, and why. It holds no e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// [`VERSION`].
+    pub version: u64,
+    /// The account, 12 digits.
+    pub account_id: String,
+    /// The Region.
+    pub region: String,
+    /// The outcome's name.
+    pub outcome: String,
+    /// The reason's code.
+    pub reason: Reason,
+    /// `GuardDuty`'s own text, or the error's `code: message`.
+    pub result: Option<String>,
+    /// The detector that was asked.
+    pub detector_id: Option<String>,
+    /// Tries so far; the first is 1.
+    pub attempts: u32,
+    /// When the pair failed first (RFC 3339, UTC).
+    pub first_failed_at: String,
+    /// When it failed last (RFC 3339, UTC).
+    pub last_failed_at: String,
+    /// The event that named the account: the envelope's `id`, else the Lambda request id.
+    pub event_id: Option<String>,
+}
+
+/// Where a pair came from, for its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The event that named the account.
+    pub event_id: Option<String>,
+    /// When the pair failed first, where it failed before.
+    pub first_failed_at: Option<String>,
+    /// Tries so far, this one included.
+    pub attempts: u32,
+}
+
+impl Record {
+    /// The record of a pair that failed now; `None` where there is nothing to hand on.
+    #[must_use]
+    pub fn of(
+        account: AccountId,
+        region: &Region,
+        ending: &Ending,
+        origin: &Origin,
+        now: SystemTime,
+    ) -> Option<Self> {
+        let reason = match ending.outcome {
+            Outcome::Pending(reason) | Outcome::Deferred(reason) | Outcome::Refused(reason) => {
+                reason
+            }
+            Outcome::Enrolled | Outcome::AlreadyEnabled | Outcome::Skipped(_) => return None,
+        };
+        let now = timestamp(now);
+        Some(Self {
+            version: VERSION,
+            account_id: account.to_string(),
+            region: region.to_string(),
+            outcome: ending.outcome.name().to_owned(),
+            reason,
+            result: ending.result.as_ref().map(ToString::to_string),
+            detector_id: ending.detector_id.clone(),
+            attempts: origin.attempts,
+            first_failed_at: origin.first_failed_at.clone().unwrap_or_else(|| now.clone()),
+            last_failed_at: now,
+            event_id: origin.event_id.clone(),
+        })
+    }
+}
+
+/// RFC 3339 in UTC, with whole seconds.
+#[must_use]
+pub fn timestamp(at: SystemTime) -> String {
+    let seconds = DateTime::from(at).secs();
+    DateTime::from_secs(seconds)
+        .fmt(Format::DateTime)
+        // Only years beyond 9999 cannot be formatted.
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "test data")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn record(ending: &Ending) -> Option<Record> {
+        let origin = Origin {
+            event_id: Some("e-1".to_owned()),
+            first_failed_at: None,
+            attempts: 1,
+        };
+        Record::of(
+            "444455556666".parse().unwrap(),
+            &Region::known("eu-west-1").unwrap(),
+            ending,
+            &origin,
+            SystemTime::UNIX_EPOCH + Duration::from_millis(1_779_999_999_900),
+        )
+    }
+
+    #[test]
+    fn a_record_is_written_in_one_documented_layout() {
+        let ending = Ending::said(Outcome::Refused(Reason::MemberLimitReached), "no more members")
+            .at("d1");
+        assert_eq!(
+            serde_json::to_value(record(&ending)).unwrap(),
+            serde_json::json!({
+                "version": 1,
+                "accountId": "444455556666",
+                "region": "eu-west-1",
+                "outcome": "refused",
+                "reason": "member-limit-reached",
+                "result": "no more members",
+                "detectorId": "d1",
+                "attempts": 1,
+                "firstFailedAt": "2026-05-28T20:26:39Z",
+                "lastFailedAt": "2026-05-28T20:26:39Z",
+                "eventId": "e-1",
+            })
+        );
+    }
+
+    #[test]
+    fn absent_values_are_null() {
+        let ending = Ending::plain(Outcome::Deferred(Reason::Deadline));
+        let value = serde_json::to_value(record(&ending)).unwrap();
+        assert_eq!(value.get("result"), Some(&serde_json::Value::Null));
+        assert_eq!(value.get("detectorId"), Some(&serde_json::Value::Null));
+    }
+
+    #[test]
+    fn only_pairs_that_are_not_done_have_a_record() {
+        assert_eq!(record(&Ending::plain(Outcome::Enrolled)), None);
+        assert_eq!(record(&Ending::plain(Outcome::AlreadyEnabled)), None);
+        assert_eq!(record(&Ending::plain(Outcome::Skipped(Reason::Excluded))), None);
+        for outcome in [Outcome::Pending, Outcome::Deferred, Outcome::Refused] {
+            assert!(record(&Ending::plain(outcome(Reason::Unknown))).is_some());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! An AWS Region by its name, and the choice of Regions that the function covers.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// The name of a Region, such as `eu-west-1`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(Arc<str>);
+
+/// Regions with a `GuardDuty` endpoint: 34 commercial, 2 `GovCloud`, 2 China
+/// (botocore 1.44.5, `endpoints.json`, service `guardduty`).
+///
+/// Only names that a person typed are checked against it: a misspelt Region still resolves to a
+/// plausible host name, so nothing else would notice. With `REGIONS=all` AWS names the Regions, so a
+/// Region newer than this list is covered without an update.
+const KNOWN: [&str; 38] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
+
+impl Region {
+    /// A Region that a person typed: it must be one where `GuardDuty` has an endpoint.
+    pub fn known(name: &str) -> Option<Self> {
+        KNOWN.contains(&name).then(|| Self(name.into()))
+    }
+
+    /// A Region that AWS or one of our own records named: anything that is shaped like a Region.
+    pub fn named(name: &str) -> Option<Self> {
+        let shaped = name.len() <= 32
+            && name.split('-').count() >= 3
+            && name.split('-').all(|part| {
+                !part.is_empty()
+                    && part
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            });
+        shaped.then(|| Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Region {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Which Regions the function covers (`REGIONS`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every Region that is enabled for the administrator account.
+    All,
+    /// Exactly these.
+    Listed(BTreeSet<Region>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_region_is_not_known() {
+        assert_eq!(Region::known("eu-wset-1"), None);
+        assert_eq!(Region::known("EU-WEST-1"), None);
+        assert_eq!(
+            Region::known("eu-west-1").map(|r| r.to_string()),
+            Some("eu-west-1".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_region_newer_than_the_list_is_accepted_where_aws_names_it() {
+        assert!(Region::known("eu-east-9").is_none());
+        assert!(Region::named("eu-east-9").is_some());
+        for bad in [
+            "",
+            "global",
+            "eu-west",
+            "eu--west-1",
+            "evil.example.com/a-b-c",
+            "EU-WEST-1",
+        ] {
+            assert!(Region::named(bad).is_none(), "{bad}");
+        }
+    }
+}
