@@ -44,9 +44,7 @@ impl Configuration {
     ///
     /// # Errors
     /// Where at least one variable is missing or malformed; the error names each.
-    pub fn read(
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, InvalidConfiguration> {
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader {
             variable,
             problems: Vec::new(),
@@ -84,25 +82,20 @@ struct Reader<F> {
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    fn required<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    fn required<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         if (self.variable)(name).is_none() {
             self.problems.push(format!("{name} is not set"));
         }
         self.optional(name, parse)
     }
 
-    fn optional<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let value = (self.variable)(name)?;
         parse(&value)
-            .map_err(|expected| self.problems.push(format!("{name} is {value:?}: {expected}")))
+            .map_err(|expected| {
+                self.problems
+                    .push(format!("{name} is {value:?}: {expected}"))
+            })
             .ok()
     }
 }
@@ -220,7 +213,12 @@ mod tests {
 
     #[test]
     fn a_template_can_leave_the_exclusions_empty() {
-        assert!(read(&[("EXCLUDED_ACCOUNTS", Some(""))]).unwrap().excluded.is_empty());
+        assert!(
+            read(&[("EXCLUDED_ACCOUNTS", Some(""))])
+                .unwrap()
+                .excluded
+                .is_empty()
+        );
     }
 
     #[test]

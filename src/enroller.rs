@@ -91,15 +91,16 @@ impl Enroller {
                 let accounts: Vec<AccountId> = accounts.into_iter().collect();
                 let guardduty = self.guardduty.in_region(&region);
                 let mut endings = Endings::new();
-                let work = enrollment::enroll(&guardduty, &accounts, described, rules, &mut endings);
+                let work =
+                    enrollment::enroll(&guardduty, &accounts, described, rules, &mut endings);
                 // What was reached before the cutoff is in `endings` and stays.
                 let _: Result<(), _> = timeout_at(cutoff, work).await;
                 accounts
                     .into_iter()
                     .map(|account| {
-                        let ending = endings.remove(&account).unwrap_or_else(|| {
-                            Ending::plain(Outcome::Deferred(Reason::Deadline))
-                        });
+                        let ending = endings
+                            .remove(&account)
+                            .unwrap_or_else(|| Ending::plain(Outcome::Deferred(Reason::Deadline)));
                         ((account, region.clone()), ending)
                     })
                     .collect::<Vec<_>>()

@@ -140,7 +140,10 @@ fn step(described: &Result<Account, Ending>, membership: Membership, rules: Rule
     match &account.state {
         State::PendingActivation => {
             let outcome = Outcome::Deferred(Reason::PendingActivation);
-            return Step::End(Ending::said(outcome, "the account's state is PENDING_ACTIVATION"));
+            return Step::End(Ending::said(
+                outcome,
+                "the account's state is PENDING_ACTIVATION",
+            ));
         }
         State::Unknown(name) => {
             let text = format!("the account's state is {name}");
@@ -239,8 +242,7 @@ fn accepted(
             }
         };
         let Some(text) = unprocessed.get(&id) else {
-            let otherwise =
-                Ending::plain(Outcome::Pending(Reason::NotYetEnabled)).at(detector_id);
+            let otherwise = Ending::plain(Outcome::Pending(Reason::NotYetEnabled)).at(detector_id);
             accepted.insert(
                 id,
                 Accepted {
@@ -268,11 +270,7 @@ fn accepted(
 }
 
 /// `GetMembers` for the accounts that were accepted: only `Enabled` is done.
-async fn confirm(
-    guardduty: &RegionalGuardDuty,
-    accepted: AcceptedAccounts,
-    endings: &mut Endings,
-) {
+async fn confirm(guardduty: &RegionalGuardDuty, accepted: AcceptedAccounts, endings: &mut Endings) {
     if accepted.is_empty() {
         return;
     }
@@ -363,8 +361,15 @@ mod tests {
     #[test]
     fn an_enabled_member_is_left_alone_even_where_organizations_does_not_answer() {
         let silent = Err(Ending::plain(Outcome::Deferred(Reason::Unavailable)));
-        for described in [account(State::Active), account(State::PendingActivation), silent] {
-            assert_eq!(outcome(step(&described, enabled(), RULES)), Outcome::AlreadyEnabled);
+        for described in [
+            account(State::Active),
+            account(State::PendingActivation),
+            silent,
+        ] {
+            assert_eq!(
+                outcome(step(&described, enabled(), RULES)),
+                Outcome::AlreadyEnabled
+            );
         }
     }
 
@@ -421,13 +426,20 @@ mod tests {
             resume_suspended: true,
             ..RULES
         };
-        assert_eq!(step(&account(State::Active), suspended(), rules), Step::Resume);
+        assert_eq!(
+            step(&account(State::Active), suspended(), rules),
+            Step::Resume
+        );
     }
 
     #[test]
     fn nothing_is_changed_while_the_membership_is_not_known() {
         let ending = Ending::plain(Outcome::Deferred(Reason::InternalError));
-        let step = step(&account(State::Active), Membership::NotKnown(ending.clone()), RULES);
+        let step = step(
+            &account(State::Active),
+            Membership::NotKnown(ending.clone()),
+            RULES,
+        );
         assert_eq!(step, Step::End(ending));
     }
 
@@ -436,13 +448,21 @@ mod tests {
         let of = |status, text| membership(status, text, "d1");
         assert_eq!(of(Some("Enabled"), None), enabled());
         assert_eq!(of(Some("ENABLED"), None), enabled());
-        assert_eq!(of(Some("Disabled"), None), Membership::Suspended("d1".to_owned()));
+        assert_eq!(
+            of(Some("Disabled"), None),
+            Membership::Suspended("d1".to_owned())
+        );
         for status in ["Created", "Invited", "Removed", "Resigned", "NeverSeen", ""] {
             assert_eq!(of(Some(status), None), Membership::NotEnabled, "{status}");
         }
         assert_eq!(of(None, None), Membership::NotEnabled);
         assert_eq!(
-            of(None, Some("the given account ID is not an associated member of account the current account.")),
+            of(
+                None,
+                Some(
+                    "the given account ID is not an associated member of account the current account."
+                )
+            ),
             Membership::NotEnabled
         );
         assert_eq!(
@@ -462,7 +482,10 @@ mod tests {
         ];
         let [bad, good] = split(batch);
         assert_eq!(bad.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(2)]);
-        assert_eq!(good.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(1), id(3)]);
+        assert_eq!(
+            good.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            [id(1), id(3)]
+        );
     }
 
     #[test]
@@ -489,10 +512,18 @@ mod tests {
         ]);
         let mut endings = Endings::new();
         let answer = Ok((texts, "d1".to_owned()));
-        let accepted = accepted([id(1), id(2), id(3)].into_iter(), &answer, RULES, &mut endings);
+        let accepted = accepted(
+            [id(1), id(2), id(3)].into_iter(),
+            &answer,
+            RULES,
+            &mut endings,
+        );
         assert_eq!(accepted.keys().copied().collect::<Vec<_>>(), [id(1), id(3)]);
         assert_eq!(accepted.get(&id(1)).unwrap().if_enabled, Outcome::Enrolled);
-        assert_eq!(accepted.get(&id(3)).unwrap().if_enabled, Outcome::AlreadyEnabled);
+        assert_eq!(
+            accepted.get(&id(3)).unwrap().if_enabled,
+            Outcome::AlreadyEnabled
+        );
         let refused = endings.get(&id(2)).unwrap();
         assert_eq!(refused.outcome, Outcome::Deferred(Reason::InternalError));
         assert_eq!(refused.result.as_ref().unwrap().as_str(), "Internal error");

@@ -124,7 +124,8 @@ fn operator_call(event: &Map<String, Value>, accounts: &Value) -> Result<Join, I
 /// The messages of a batch; what stands in their bodies is read one by one, so that a bad one spoils no other.
 fn batch(records: &Value) -> Result<Vec<SqsMessage>, InvalidEvent> {
     let records = records.as_array().map(Vec::as_slice).unwrap_or_default();
-    let from_sqs = |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+    let from_sqs =
+        |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(from_sqs) {
         return Err(InvalidEvent(format!(
             "Records is not a batch of messages whose eventSource is \"aws:sqs\"; {EXPECTED}"
@@ -132,7 +133,9 @@ fn batch(records: &Value) -> Result<Vec<SqsMessage>, InvalidEvent> {
     }
     let messages = records.iter().enumerate().map(|(index, record)| {
         let message: SqsMessage = serde_json::from_value(record.clone()).map_err(|_| {
-            InvalidEvent(format!("Records[{index}] has not the layout of an SQS message"))
+            InvalidEvent(format!(
+                "Records[{index}] has not the layout of an SQS message"
+            ))
         })?;
         // Without its id a message can be neither acknowledged nor reported as failed.
         if message.message_id.is_none() {
@@ -160,12 +163,10 @@ fn from_event_bridge(
         (CONTROL_TOWER, "UpdateManagedAccount") => {
             managed(&details(detail)?, "updateManagedAccountStatus")?
         }
-        (ORGANIZATIONS | CONTROL_TOWER, other) => {
-            Found::Nothing(format!(
-                "{} of {source} is not the join of an account",
-                quoted(other)
-            ))
-        }
+        (ORGANIZATIONS | CONTROL_TOWER, other) => Found::Nothing(format!(
+            "{} of {source} is not the join of an account",
+            quoted(other)
+        )),
         _ => {
             return Err(InvalidEvent(format!(
                 "detail.eventSource {} with detail.eventName {} is not known; expected an event of {ORGANIZATIONS} or {CONTROL_TOWER}",
@@ -246,7 +247,8 @@ fn joined_organization(details: &Map<String, Value>) -> Result<Joined, InvalidEv
     }
     found.ok_or_else(|| {
         InvalidEvent(
-            "serviceEventDetails names no account: expected accountId or memberAccountId".to_owned(),
+            "serviceEventDetails names no account: expected accountId or memberAccountId"
+                .to_owned(),
         )
     })
 }
@@ -293,7 +295,10 @@ fn email(object: &Map<String, Value>) -> Option<Email> {
 fn name<'a>(detail: &'a Map<String, Value>, key: &str) -> Result<&'a str, InvalidEvent> {
     match detail.get(key) {
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(InvalidEvent(format!("detail.{key} is {}; expected a string", kind(other)))),
+        Some(other) => Err(InvalidEvent(format!(
+            "detail.{key} is {}; expected a string",
+            kind(other)
+        ))),
         None => Err(InvalidEvent(format!("detail.{key} is missing; {EXPECTED}"))),
     }
 }
@@ -301,14 +306,19 @@ fn name<'a>(detail: &'a Map<String, Value>, key: &str) -> Result<&'a str, Invali
 fn object(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, InvalidEvent> {
     match value {
         Some(Value::Object(object)) => Ok(object.clone()),
-        Some(other) => Err(InvalidEvent(format!("{path} is {}; expected an object", kind(other)))),
+        Some(other) => Err(InvalidEvent(format!(
+            "{path} is {}; expected an object",
+            kind(other)
+        ))),
         None => Err(InvalidEvent(format!("{path} is missing"))),
     }
 }
 
 fn account_id(value: &Value, path: &str) -> Result<AccountId, InvalidEvent> {
     let wrong = |what: String| {
-        InvalidEvent(format!("{path} is {what}; expected a string of exactly 12 digits"))
+        InvalidEvent(format!(
+            "{path} is {what}; expected a string of exactly 12 digits"
+        ))
     };
     match value {
         Value::String(text) => text.parse().map_err(|_| wrong(quoted(text))),

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_sdk_guardduty::Client;
+use aws_sdk_guardduty::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_guardduty::config::retry::RetryPartition;
+use aws_sdk_guardduty::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_guardduty::error::BoxError;
 use aws_sdk_guardduty::operation::get_members::GetMembersOutput;
 use aws_sdk_guardduty::types::{AccountDetail, UnprocessedAccount};
 
@@ -82,6 +85,7 @@ impl RegionalGuardDuty {
             // The SDK's default retry budget is one for all Regions of a service: a Region that is down
             // would use up the retries of the others.
             .retry_partition(RetryPartition::custom(format!("guardduty-{region}")).build())
+            .interceptor(NoEmptyAnswer)
             .build();
         Self {
             client: Client::from_conf(config),
@@ -208,6 +212,30 @@ impl RegionalGuardDuty {
     }
 }
 
+/// Takes a success without a body for no answer. The SDK reads it as `{}`: no detector, no member, nobody
+/// unprocessed, and each of these would be believed.
+#[derive(Debug)]
+struct NoEmptyAnswer;
+
+impl Intercept for NoEmptyAnswer {
+    fn name(&self) -> &'static str {
+        "NoEmptyAnswer"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        if response.status().is_success() && response.body().content_length() == Some(0) {
+            return Err("the answer was empty".into());
+        }
+        Ok(())
+    }
+}
+
 fn members(reply: &GetMembersOutput) -> Members {
     let status = reply.members().iter().filter_map(|member| {
         let id = member.account_id()?.parse().ok()?;
@@ -270,10 +298,7 @@ mod tests {
         let bare = UnprocessedAccount::builder()
             .account_id("444455556666")
             .build();
-        assert_eq!(
-            unprocessed(&[bare]).get(&id("444455556666")).unwrap(),
-            ""
-        );
+        assert_eq!(unprocessed(&[bare]).get(&id("444455556666")).unwrap(), "");
     }
 
     #[test]
@@ -285,8 +310,7 @@ mod tests {
         let reply = GetMembersOutput::builder()
             .members(enabled)
             .unprocessed_accounts(refused("555566667777", "not an associated member"))
-            .build()
-            .unwrap();
+            .build();
         let members = members(&reply);
         assert_eq!(members.status.get(&id("444455556666")).unwrap(), "Enabled");
         assert_eq!(members.status.len(), 1);
@@ -296,7 +320,7 @@ mod tests {
     #[test]
     fn a_member_without_a_status_is_not_counted_as_one() {
         let odd = Member::builder().account_id("444455556666").build();
-        let reply = GetMembersOutput::builder().members(odd).build().unwrap();
+        let reply = GetMembersOutput::builder().members(odd).build();
         assert!(members(&reply).status.is_empty());
     }
 }

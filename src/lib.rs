@@ -1,22 +1,27 @@
 //! Makes every new account of an AWS organization a `GuardDuty` member, in every Region.
 //!
-//! An invocation's JSON comes in as an [`event::Event`]. The enroller names the (account, Region) pairs, asks
-//! Organizations and, in all Regions at once, `GuardDuty`, and gives each pair exactly one
-//! [`outcome::Outcome`]. What is not `Enabled` goes out to a queue as a [`record::Record`].
+//! An invocation's JSON comes in as an [`event::Event`]. The [`handler::Handler`] names the (account, Region)
+//! pairs; the [`enroller::Enroller`] asks Organizations and, in all Regions at once, `GuardDuty`, and gives each
+//! pair exactly one [`outcome::Outcome`]. What is not `Enabled` goes out to a queue as a [`record::Record`], and
+//! [`retry`] says when a message of the retry queue is done.
 
 pub mod account;
+pub mod aws;
 pub mod configuration;
 pub mod enabled_regions;
+pub mod enroller;
+pub mod enrollment;
 pub mod event;
 pub mod failure;
 pub mod guardduty;
+pub mod handler;
+pub mod logging;
 pub mod organization;
 pub mod outcome;
 pub mod queue;
 pub mod record;
 pub mod region;
+pub mod retry;
+pub mod runtime;
 pub mod text;
 pub mod verdict;
-pub mod aws;
-pub mod enroller;
-pub mod enrollment;

@@ -111,13 +111,24 @@ impl Queue {
                 Err(error) => return Err((unsent(&left), Failure::from(error).to_string())),
             };
             // What counts is what SQS says it took: an entry in neither list is not in the queue.
-            left.retain(|(_, entry)| !reply.successful().iter().any(|sent| sent.id() == entry.id()));
+            left.retain(|(_, entry)| {
+                !reply
+                    .successful()
+                    .iter()
+                    .any(|sent| sent.id() == entry.id())
+            });
             if left.is_empty() {
                 return Ok(());
             }
             why = reply.failed().first().map_or_else(
                 || "SQS did not say why".to_owned(),
-                |failed| format!("{}: {}", failed.code(), failed.message().unwrap_or_default()),
+                |failed| {
+                    format!(
+                        "{}: {}",
+                        failed.code(),
+                        failed.message().unwrap_or_default()
+                    )
+                },
             );
         }
         Err((unsent(&left), why))
@@ -136,13 +147,16 @@ impl Queue {
     }
 
     async fn postpone_batch(&self, messages: &[(String, Duration)]) -> Vec<String> {
-        let entries = messages.iter().enumerate().map(|(index, (receipt, after))| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(index.to_string())
-                .receipt_handle(receipt)
-                .visibility_timeout(seconds(*after))
-                .build()
-        });
+        let entries = messages
+            .iter()
+            .enumerate()
+            .map(|(index, (receipt, after))| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(receipt)
+                    .visibility_timeout(seconds(*after))
+                    .build()
+            });
         let entries = match entries.collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
             Err(error) => return vec![error.to_string()],

@@ -79,7 +79,10 @@ impl Record {
             result: ending.result.as_ref().map(ToString::to_string),
             detector_id: ending.detector_id.clone(),
             attempts: origin.attempts,
-            first_failed_at: origin.first_failed_at.clone().unwrap_or_else(|| now.clone()),
+            first_failed_at: origin
+                .first_failed_at
+                .clone()
+                .unwrap_or_else(|| now.clone()),
             last_failed_at: now,
             event_id: origin.event_id.clone(),
         })
@@ -120,8 +123,11 @@ mod tests {
 
     #[test]
     fn a_record_is_written_in_one_documented_layout() {
-        let ending = Ending::said(Outcome::Refused(Reason::MemberLimitReached), "no more members")
-            .at("d1");
+        let ending = Ending::said(
+            Outcome::Refused(Reason::MemberLimitReached),
+            "no more members",
+        )
+        .at("d1");
         assert_eq!(
             serde_json::to_value(record(&ending)).unwrap(),
             serde_json::json!({
@@ -152,7 +158,10 @@ mod tests {
     fn only_pairs_that_are_not_done_have_a_record() {
         assert_eq!(record(&Ending::plain(Outcome::Enrolled)), None);
         assert_eq!(record(&Ending::plain(Outcome::AlreadyEnabled)), None);
-        assert_eq!(record(&Ending::plain(Outcome::Skipped(Reason::Excluded))), None);
+        assert_eq!(
+            record(&Ending::plain(Outcome::Skipped(Reason::Excluded))),
+            None
+        );
         for outcome in [Outcome::Pending, Outcome::Deferred, Outcome::Refused] {
             assert!(record(&Ending::plain(outcome(Reason::Unknown))).is_some());
         }

@@ -76,7 +76,10 @@ mod tests {
                 "Invalid value a.b+c@example.com for email",
                 "Invalid value <e-mail> for email",
             ),
-            ("{\"email\":\"x@y.z\",\"n\":1}", "{\"email\":\"<e-mail>\",\"n\":1}"),
+            (
+                "{\"email\":\"x@y.z\",\"n\":1}",
+                "{\"email\":\"<e-mail>\",\"n\":1}",
+            ),
             ("x@y.z", "<e-mail>"),
             ("Internal error", "Internal error"),
         ] {

@@ -1,0 +1,277 @@
+//! The function inside a small AWS, in one process and in virtual time: what every test here starts from.
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its own part of this; a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use guardduty_enroller::aws;
+use guardduty_enroller::configuration::Configuration;
+use guardduty_enroller::handler::{Error, Handler, Invocation};
+use lambda_runtime::Diagnostic;
+use local_aws::{
+    ADMIN_ACCOUNT, Call, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FunctionError, Lambda,
+    RETRY_QUEUE_URL, Setup, in_process,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// The function's timeout, as in the template.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The Regions of the small AWS.
+pub(crate) const REGIONS: [&str; 4] = local_aws::REGIONS;
+
+/// The function, the AWS around it, and Lambda's own part.
+pub(crate) struct World {
+    pub(crate) cloud: Cloud,
+    pub(crate) lambda: Lambda,
+    handler: Handler,
+    variables: BTreeMap<String, String>,
+}
+
+impl World {
+    /// Four Regions, an organization of four accounts, nothing wrong.
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with environment variables of the function set.
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
+        Self::of(&Setup::default(), variables)
+    }
+
+    /// Another AWS.
+    pub(crate) fn of(setup: &Setup, variables: &[(&str, &str)]) -> Self {
+        let mut all = BTreeMap::from([
+            ("ADMIN_ACCOUNT_ID", ADMIN_ACCOUNT),
+            ("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL),
+            ("RETRY_QUEUE_URL", RETRY_QUEUE_URL),
+        ]);
+        all.extend(variables.iter().copied());
+        let variables = all
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let cloud = Cloud::new(setup);
+        let lambda = Lambda::new(TIMEOUT)
+            .on_failure(DEAD_LETTER_QUEUE_URL)
+            .fed_by(RETRY_QUEUE_URL, 100, Duration::from_secs(5));
+        Self {
+            handler: handler(&cloud, &variables),
+            cloud,
+            lambda,
+            variables,
+        }
+    }
+
+    /// Something that goes wrong from now on.
+    pub(crate) fn fault(&self, fault: Fault) -> &Self {
+        self.cloud.lock().faults.push(fault);
+        self
+    }
+
+    /// A new environment of the function: no detector is known, no connection is open.
+    pub(crate) fn cold_start(&mut self) {
+        self.handler = handler(&self.cloud, &self.variables);
+    }
+
+    /// Invokes the function once, as a person would.
+    pub(crate) async fn invoke(&self, payload: &Value) -> Result<Value, Error> {
+        self.invoke_raw(&payload.to_string(), TIMEOUT).await
+    }
+
+    /// Invokes the function once with a payload that may be anything.
+    pub(crate) async fn invoke_raw(&self, payload: &str, time_left: Duration) -> Result<Value, Error> {
+        let invocation = Invocation {
+            request_id: "request-1".to_owned(),
+            deadline: Instant::now() + time_left,
+        };
+        Box::pin(self.handler.handle(payload, &invocation)).await
+    }
+
+    /// Lets Lambda and SQS do their part until nothing is due any more, for at most `longest`.
+    pub(crate) async fn drive(&mut self, longest: Duration) {
+        let end = self.cloud.elapsed() + longest;
+        while self.step(end).await {}
+    }
+
+    /// Runs what is due next, if it is due before `end`: one invocation from its delivery to what Lambda makes of
+    /// its reply. A function that is not done at its timeout, or that died, has no reply.
+    pub(crate) async fn step(&mut self, end: Duration) -> bool {
+        let due = self.lambda.next_due(&self.cloud.lock().queues);
+        let Some(due) = due.filter(|due| *due <= end) else {
+            return false;
+        };
+        tokio::time::sleep(due.saturating_sub(self.cloud.elapsed())).await;
+        let now = self.cloud.elapsed();
+        let next = self.lambda.next(now, &mut self.cloud.lock().queues);
+        let Some(run) = next else { return true };
+        let invocation = Invocation {
+            request_id: run.request_id.clone(),
+            deadline: Instant::now() + run.timeout,
+        };
+        let payload = run.payload.to_string();
+        let work = Box::pin(self.handler.handle(&payload, &invocation));
+        let reply = tokio::time::timeout(run.timeout, work).await;
+        let died = self.has_died();
+        let reply = match reply {
+            Ok(reply) if !died => reply.map_err(|error| function_error(error.into())),
+            _ => Err(function_error(Diagnostic {
+                error_type: "Runtime.ExitError".to_owned(),
+                error_message: "the function timed out or died".to_owned(),
+            })),
+        };
+        if died {
+            self.cloud.lock().dies_after = None;
+            self.cold_start();
+        }
+        let now = self.cloud.elapsed();
+        let queues = &mut self.cloud.lock().queues;
+        self.lambda.finish(now, queues, &run, &reply);
+        true
+    }
+
+    fn has_died(&self) -> bool {
+        let state = self.cloud.lock();
+        state.dies_after.is_some_and(|calls| state.calls.len() >= calls)
+    }
+
+    /// Every pair that somebody still owes: a queue, or Lambda's asynchronous retry. It reads the messages by
+    /// themselves, without the function's code.
+    pub(crate) fn owed(&self) -> BTreeSet<(String, String)> {
+        let mut owed = BTreeSet::new();
+        let regions: Vec<String> = self.cloud.lock().guardduty.keys().cloned().collect();
+        let events = self.lambda.owed().into_iter().cloned();
+        for body in self.dead_letters().into_iter().chain(self.retries()).chain(events) {
+            if let (Some(account), Some(region)) = (body["accountId"].as_str(), body["region"].as_str()) {
+                owed.insert((account.to_owned(), region.to_owned()));
+                continue;
+            }
+            let event = body.get("requestPayload").unwrap_or(&body);
+            let accounts = event["accounts"].as_array().into_iter().flatten();
+            let created = &event["detail"]["serviceEventDetails"]["createAccountStatus"]["accountId"];
+            for account in accounts.chain([created]).filter_map(Value::as_str) {
+                owed.extend(regions.iter().map(|region| (account.to_owned(), region.clone())));
+            }
+        }
+        owed
+    }
+
+    /// Hands an event to the function as `EventBridge` does, and drives everything to its end.
+    pub(crate) async fn deliver(&mut self, payload: &Value) {
+        let now = self.cloud.elapsed();
+        self.lambda.submit(now, payload.clone());
+        self.drive(Duration::from_hours(24)).await;
+    }
+
+    /// `aws sqs start-message-move-task` from the dead-letter queue to the retry queue.
+    pub(crate) fn redrive(&self) {
+        let now = self.cloud.elapsed();
+        let queues = &mut self.cloud.lock().queues;
+        queues
+            .move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL)
+            .expect("both queues exist");
+    }
+
+    /// The bodies of the messages in the dead-letter queue.
+    pub(crate) fn dead_letters(&self) -> Vec<Value> {
+        self.bodies(DEAD_LETTER_QUEUE_URL)
+    }
+
+    /// The bodies of the messages in the retry queue.
+    pub(crate) fn retries(&self) -> Vec<Value> {
+        self.bodies(RETRY_QUEUE_URL)
+    }
+
+    fn bodies(&self, url: &str) -> Vec<Value> {
+        let now = self.cloud.elapsed();
+        let state = self.cloud.lock();
+        let bodies = state.queues.alive(now, url).map(|message| &message.body);
+        bodies
+            .map(|body| serde_json::from_str(body).unwrap_or_else(|_| json!(body)))
+            .collect()
+    }
+
+    /// The calls of one operation so far.
+    pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
+        let state = self.cloud.lock();
+        let calls = state.calls.iter().filter(|call| call.operation == operation);
+        calls.cloned().collect()
+    }
+
+    /// Forgets the calls so far.
+    pub(crate) fn forget_calls(&self) {
+        self.cloud.lock().calls.clear();
+    }
+
+    /// The Regions in which the account is an enabled member.
+    pub(crate) fn enabled_regions(&self, account: &str) -> BTreeSet<String> {
+        let now = self.cloud.elapsed();
+        let state = self.cloud.lock();
+        let enabled = state.guardduty.iter().filter(|(_, guardduty)| {
+            let member = guardduty.members.get(account);
+            member.is_some_and(|member| member.status(now) == "Enabled")
+        });
+        enabled.map(|(region, _)| region.clone()).collect()
+    }
+
+    /// Whether the account is an enabled member in every Region.
+    pub(crate) fn is_enabled_everywhere(&self, account: &str) -> bool {
+        self.enabled_regions(account).len() == self.cloud.lock().guardduty.len()
+    }
+}
+
+fn function_error(diagnostic: Diagnostic) -> FunctionError {
+    FunctionError {
+        error_type: diagnostic.error_type,
+        message: diagnostic.error_message,
+    }
+}
+
+fn handler(cloud: &Cloud, variables: &BTreeMap<String, String>) -> Handler {
+    let configuration = Configuration::read(|name| variables.get(name).cloned());
+    Handler::new(configuration.expect("a good configuration"), &settings(cloud))
+}
+
+/// The function's own settings, over the small AWS instead of the network.
+fn settings(cloud: &Cloud) -> SdkConfig {
+    let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+    let settings = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .http_client(in_process::http_client(cloud))
+        .build();
+    aws::limited(&settings)
+}
+
+/// A file of `events/`.
+pub(crate) fn event(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name);
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("an event file is JSON")
+}
+
+/// The outcome of a pair in a reply.
+pub(crate) fn outcome(reply: &Value, account: &str, region: &str) -> Value {
+    let accounts = reply["accounts"].as_array().expect("a reply with accounts");
+    let account = accounts.iter().find(|entry| entry["accountId"] == account);
+    account.map_or(Value::Null, |entry| entry["regions"][region].clone())
+}
+
+/// An operator's call.
+pub(crate) fn operator(accounts: &[&str]) -> Value {
+    json!({ "accounts": accounts })
+}
