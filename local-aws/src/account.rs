@@ -1,0 +1,81 @@
+//! AWS Account Management: which Regions the account has switched on.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::input::Input;
+use crate::refusal::Refusal;
+
+/// `ListRegions` gives at most this many Regions a page (service model: `MaxResults` 1..50).
+const PAGE: usize = 50;
+/// The longest `NextToken` (service model).
+const LONGEST_TOKEN: usize = 1000;
+const STATUSES: [&str; 5] = [
+    "ENABLED",
+    "ENABLING",
+    "DISABLING",
+    "DISABLED",
+    "ENABLED_BY_DEFAULT",
+];
+
+/// The Regions of the administrator's account with their opt-in status.
+#[derive(Clone, Debug, Default)]
+pub struct OptRegions {
+    /// Region → `ENABLED`, `ENABLING`, `DISABLING`, `DISABLED` or `ENABLED_BY_DEFAULT`.
+    pub statuses: BTreeMap<String, String>,
+}
+
+impl OptRegions {
+    /// `ListRegions`, the only operation.
+    pub(crate) fn handle(&self, input: &Input) -> Result<Value, Refusal> {
+        if input.string("AccountId")?.is_some() {
+            // Only the management account and a delegated administrator for Account Management may name an account.
+            return Err(Refusal::new(
+                403,
+                "AccessDeniedException",
+                "You are not authorized to perform this operation on the account.",
+            ));
+        }
+        let page = match input.integer("MaxResults")? {
+            None => PAGE,
+            Some(wanted) => usize::try_from(wanted)
+                .ok()
+                .filter(|wanted| (1..=PAGE).contains(wanted))
+                .ok_or_else(|| invalid("maxResults must be between 1 and 50"))?,
+        };
+        let after = match input.string("NextToken")? {
+            None => "",
+            Some(token) => token
+                .strip_prefix("after-")
+                .filter(|_| token.len() <= LONGEST_TOKEN)
+                .ok_or_else(|| invalid("nextToken is not valid"))?,
+        };
+        let wanted = input
+            .strings("RegionOptStatusContains")?
+            .unwrap_or_default();
+        if let Some(unknown) = wanted.iter().find(|status| !STATUSES.contains(status)) {
+            return Err(invalid(&format!("{unknown} is no Region opt status")));
+        }
+        let mut rest = self
+            .statuses
+            .iter()
+            .filter(|(region, _)| region.as_str() > after)
+            .filter(|(_, status)| wanted.is_empty() || wanted.contains(&status.as_str()));
+        let shown: Vec<_> = rest.by_ref().take(page).collect();
+        let mut answer = Map::new();
+        if let (Some((last, _)), Some(_)) = (shown.last(), rest.next()) {
+            answer.insert("NextToken".to_owned(), json!(format!("after-{last}")));
+        }
+        let regions = shown
+            .iter()
+            .map(|(region, status)| json!({ "RegionName": region, "RegionOptStatus": status }))
+            .collect();
+        answer.insert("Regions".to_owned(), Value::Array(regions));
+        Ok(Value::Object(answer))
+    }
+}
+
+fn invalid(message: &str) -> Refusal {
+    Refusal::new(400, "ValidationException", message)
+}

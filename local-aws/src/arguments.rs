@@ -1,0 +1,256 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Parser, Subcommand};
+use local_aws::{Epoch, Fault, Setup};
+
+/// The Regions where `GuardDuty` has an endpoint, the four of [`local_aws::REGIONS`] first.
+const ALL_REGIONS: [&str; 34] = [
+    "us-east-1",
+    "eu-west-1",
+    "eu-central-1",
+    "ap-southeast-2",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "ca-central-1",
+    "eu-north-1",
+    "eu-west-2",
+    "eu-west-3",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "sa-east-1",
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-south-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-west-1",
+    "eu-central-2",
+    "eu-south-1",
+    "eu-south-2",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+];
+
+const ABOUT: &str = "\
+Runs the function on this machine: sends it an event and shows what it did.
+
+The function is the real program. AWS is a simulation inside this command: GuardDuty, Organizations,
+Account Management, SQS and the Lambda Runtime API on 127.0.0.1. No AWS account is involved.";
+
+const EXPLANATION: &str = "\
+Faults
+  --fault OPERATION[@REGION[/ACCOUNT]]:KIND[:first=N][:from=N]
+
+  KIND is one of
+    error=STATUS[/CODE[/MESSAGE]]  an error answer; without CODE as from a proxy
+    unprocessed=TEXT               the accounts come back in unprocessedAccounts (for
+                                   SendMessageBatch: the entries in Failed)
+    delay=MILLIS                   the normal answer, later
+    drop, drop-after               the connection drops before or after the effect
+    garbage, empty                 the effect takes place, the body is unreadable or missing
+    no-unprocessed                 the effect takes place, unprocessedAccounts is left out
+  first=N strikes N calls only, from=N strikes from the N-th call on. @/ACCOUNT is an account in
+  every Region.
+
+Examples
+  cargo local events/create-account-result.succeeded.json
+  cargo local EVENT.json --fault 'CreateMembers:unprocessed=Internal error:first=2' --drive
+  cargo local EVENT.json --fault 'CreateMembers@eu-west-1:error=403/AccessDeniedException/not authorized'
+  cargo local EVENT.json --fault 'CreateMembers@eu-west-1/444455556666:unprocessed=Some new text'
+  cargo local EVENT.json --fault 'DescribeAccount:error=400/TooManyRequestsException' --fault ListDetectors:delay=2500
+  cargo local EVENT.json --fault GetMembers:drop:from=2 --show-logs
+  cargo local EVENT.json --env REGIONS=eu-west-1 --env EXCLUDED_ACCOUNTS=555566667777
+  cargo local --accounts 444455556666,555566667777
+  cargo local serve --port 4566
+
+The exit code is 0 when the (last) invocation was answered without an error, 1 otherwise.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local", long_about = ABOUT, after_help = EXPLANATION)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub(crate) struct Arguments {
+    /// Keep the endpoints up instead
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// A file with the event; one with `Records` is delivered as a batch of SQS, as it is
+    #[arg(required_unless_present = "accounts", value_name = "EVENT.json")]
+    pub(crate) event: Option<PathBuf>,
+    /// Instead of a file: enroll these accounts, as a person does by hand
+    #[arg(
+        long,
+        value_name = "ID,…",
+        value_delimiter = ',',
+        conflicts_with = "event"
+    )]
+    pub(crate) accounts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArguments,
+    #[arg(
+        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
+    )]
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// The function's timeout in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    pub(crate) timeout: u64,
+    /// Run retries until all is quiet, jumping the clock over the waiting times
+    #[arg(long)]
+    pub(crate) drive: bool,
+    /// After --drive: clear all faults, move the dead letters to the retry queue, and drive on
+    #[arg(long)]
+    pub(crate) redrive: bool,
+    /// Show the function's log lines
+    #[arg(long)]
+    pub(crate) show_logs: bool,
+    /// Everything as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Keep the endpoints up until Ctrl-C, for `cargo lambda watch` or the AWS CLI
+    Serve(Serving),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serving {
+    /// The port on 127.0.0.1; 0 is any free one
+    #[arg(long, default_value = "0")]
+    pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArguments,
+}
+
+/// What the cloud is like.
+#[derive(Debug, Args)]
+pub(crate) struct CloudArguments {
+    /// How many Regions there are (1 to 34), or which
+    #[arg(long, value_name = "N|LIST", default_value = "4", value_parser = regions)]
+    pub(crate) regions: Regions,
+    /// Something that goes wrong (see below); can be given several times
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(crate) faults: Vec<Fault>,
+    /// How long every call takes, in milliseconds
+    #[arg(long, value_name = "MILLIS", default_value = "20")]
+    pub(crate) latency: u64,
+}
+
+/// A type of its own, because clap takes a `Vec` for an argument given several times.
+#[derive(Clone, Debug)]
+pub(crate) struct Regions(Vec<String>);
+
+impl CloudArguments {
+    pub(crate) fn setup(&self) -> Setup {
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Setup {
+            regions: self.regions.0.clone(),
+            latency: Duration::from_millis(self.latency),
+            epoch: Epoch(since_1970),
+            ..Setup::default()
+        }
+    }
+}
+
+fn regions(text: &str) -> Result<Regions, String> {
+    let chosen: Vec<String> = match text.parse::<usize>() {
+        Ok(count) if (1..=ALL_REGIONS.len()).contains(&count) => ALL_REGIONS
+            .iter()
+            .take(count)
+            .map(|region| (*region).to_owned())
+            .collect(),
+        Ok(_) => return Err(format!("there are 1 to {} Regions", ALL_REGIONS.len())),
+        Err(_) => text
+            .split(',')
+            .map(|region| region.trim().to_owned())
+            .collect(),
+    };
+    if let Some(unknown) = chosen
+        .iter()
+        .find(|region| !ALL_REGIONS.contains(&region.as_str()))
+    {
+        return Err(format!(
+            "`{unknown}` is no Region with GuardDuty; known are {}",
+            ALL_REGIONS.join(", ")
+        ));
+    }
+    Ok(Regions(chosen))
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parsed(arguments: &[&str]) -> Result<Arguments, String> {
+        Arguments::try_parse_from([&["local"], arguments].concat())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_default_regions_are_those_of_the_cloud() {
+        let regions = parsed(&["event.json"]).map(|arguments| arguments.cloud.setup().regions);
+        assert_eq!(regions, Ok(Setup::default().regions));
+    }
+
+    #[test]
+    fn regions_are_a_number_or_a_list_of_known_names() {
+        let count = |text| {
+            parsed(&["event.json", "--regions", text])
+                .map(|arguments| arguments.cloud.regions.0.len())
+        };
+        assert_eq!(count("34"), Ok(34));
+        assert_eq!(count("eu-west-1,af-south-1"), Ok(2));
+        assert!(count("0").is_err() && count("35").is_err() && count("eu-nowhere-9").is_err());
+    }
+
+    #[test]
+    fn an_event_is_needed_except_to_serve() {
+        assert!(parsed(&[]).is_err());
+        assert!(
+            parsed(&["--accounts", "444455556666,555566667777"])
+                .is_ok_and(|arguments| arguments.accounts.len() == 2)
+        );
+        assert!(parsed(&["serve", "--port", "4566", "--fault", "ListDetectors:drop"]).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_fault_is_explained() {
+        let message = parsed(&["event.json", "--fault", "CreateMember:drop"])
+            .err()
+            .unwrap_or_default();
+        assert!(message.contains("known are ListDetectors"), "{message}");
+    }
+}

@@ -1,0 +1,141 @@
+//! The real function as a child process: how it is built, what environment it gets, and what it prints.
+
+use std::env;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use local_aws::{ADMIN_ACCOUNT, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+const NAME: &str = "guardduty-enroller";
+
+/// The function's process. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Function {
+    child: Child,
+}
+
+/// What the function has printed, line by line, over all its processes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn collect(&self, output: Option<impl AsyncRead + Unpin + Send + 'static>) {
+        let Some(output) = output else { return };
+        let lines = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut output = BufReader::new(output).lines();
+            while let Ok(Some(line)) = output.next_line().await {
+                lines
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
+            }
+        });
+    }
+}
+
+/// The variables that make a program use the cloud at this address.
+pub(crate) fn variables(address: SocketAddr) -> Vec<(String, String)> {
+    let variables = [
+        ("AWS_ENDPOINT_URL", format!("http://{address}")),
+        ("AWS_REGION", "eu-west-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "not-a-secret".to_owned()),
+        ("ADMIN_ACCOUNT_ID", ADMIN_ACCOUNT.to_owned()),
+        ("REGIONS", "all".to_owned()),
+        ("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL.to_owned()),
+        ("RETRY_QUEUE_URL", RETRY_QUEUE_URL.to_owned()),
+    ];
+    variables
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+}
+
+/// The variables that Lambda sets itself.
+fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
+    let variables = [
+        ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+        ("AWS_LAMBDA_FUNCTION_NAME", NAME.to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{NAME}")),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
+    ];
+    variables
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+}
+
+/// The function's program lies beside this one.
+fn program() -> io::Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name(NAME))
+}
+
+/// Builds the function, in the profile that this program was built in.
+pub(crate) async fn build(say: impl Fn(&str)) -> io::Result<()> {
+    say(&format!("building {NAME} (the first time takes minutes) …"));
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--bin", NAME])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    if program()?
+        .parent()
+        .is_some_and(|folder| folder.ends_with("release"))
+    {
+        cargo.arg("--release");
+    }
+    let status = cargo.kill_on_drop(true).status().await?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("{NAME} does not build")))
+    }
+}
+
+impl Function {
+    /// Starts the function with nothing in its environment but what it would have on Lambda.
+    pub(crate) fn start(
+        address: SocketAddr,
+        extra: &[(String, String)],
+        log: &Log,
+    ) -> io::Result<Self> {
+        let program = program()?;
+        let mut command = Command::new(&program);
+        let kept = env::vars()
+            .filter(|(name, _)| name == "PATH" || name == "HOME" || name.starts_with("SSL_"));
+        command
+            .env_clear()
+            .envs(kept)
+            .envs(lambda_variables(address))
+            .envs(variables(address))
+            .envs(extra.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .map_err(|error| io::Error::other(format!("{}: {error}", program.display())))?;
+        log.collect(child.stdout.take());
+        log.collect(child.stderr.take());
+        Ok(Self { child })
+    }
+
+    /// Waits for the function to end by itself, which it should not.
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+}

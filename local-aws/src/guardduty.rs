@@ -1,0 +1,409 @@
+//! Amazon `GuardDuty` in one Region: its detector, its members, and the operations on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use md5::{Digest, Md5};
+use serde_json::{Map, Value, json};
+
+use crate::epoch::Epoch;
+use crate::fault::Unprocessed;
+use crate::input::Input;
+use crate::organization::Organization;
+use crate::refusal::Refusal;
+
+/// `accountDetails` and `accountIds` hold 1..50 items; a page of `ListMembers` too (service model).
+const MOST: usize = 50;
+/// Members one administrator can have through Organizations (`GuardDuty` quotas).
+const MEMBER_LIMIT: usize = 50_000;
+
+const INVALID_VALUE: &str = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
+const NOT_OWNED: &str =
+    "The request is rejected because the input detectorId is not owned by the current account.";
+const ALREADY_MEMBER: &str = "The request is rejected because the given account ID is already a member or associated member of the current account.";
+const NOT_A_MEMBER: &str = "The request is rejected because the given account ID is not an associated member of account the current account.";
+const ITSELF: &str = "The request is rejected because an account cannot become a member of itself.";
+const MANAGEMENT_NOT_ENABLED: &str = "Operation failed because your organization master must first enable GuardDuty to be added as a member";
+const NOT_ADMINISTRATOR: &str = "The request is rejected because the current account cannot create members since it is already an associated member of another master account.";
+const LIMIT_REACHED: &str = "The request is rejected because the current account cannot create anymore members since it cannot exceed the maximum number of allowed members.";
+/// ASSUMED: no text is known for an account outside the organization or for one that is not ACTIVE.
+const NOT_IN_ORGANIZATION: &str =
+    "The request is rejected because the account is not part of the organization.";
+/// ASSUMED: the text for a caller who is not the delegated administrator.
+const NOT_DELEGATED: &str = "The request is rejected because the current account is not the GuardDuty delegated administrator account.";
+
+/// `GuardDuty` in one Region, as the administrator sees it.
+#[derive(Clone, Debug)]
+pub struct GuardDuty {
+    /// 32 hexadecimal digits, or `None` where `GuardDuty` is not enabled.
+    pub detector_id: Option<String>,
+    /// Whether the administrator's account has the Region switched on. If not, every call is answered with 403.
+    pub enabled_for_admin: bool,
+    /// Whether the account is the delegated administrator here.
+    pub is_administrator: bool,
+    /// Whether the management account has enabled `GuardDuty` itself here.
+    pub management_enabled: bool,
+    /// Every account that is or was a member.
+    pub members: BTreeMap<String, Member>,
+    /// How many members there can be.
+    pub member_limit: usize,
+    /// `NEW`, `ALL` or `NONE`.
+    pub auto_enable: String,
+    /// How long after `CreateMembers` the member turns `Enabled`. Zero: at once.
+    pub enables_after: Duration,
+    /// How often `CreateMembers` named a member that was Enabled, which might have changed its configuration.
+    pub touched_enabled: usize,
+}
+
+/// One account that is or was a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The address it was created with.
+    pub email: String,
+    /// `Enabled`, `Disabled`, `Created`, `Removed`, … as of the last call; see [`Member::status`].
+    pub relationship_status: String,
+    /// When the member turns `Enabled` by itself.
+    pub enabled_at: Option<Duration>,
+    /// When the member was last changed.
+    pub updated_at: Duration,
+}
+
+impl Member {
+    /// A member in the given status.
+    #[must_use]
+    pub fn new(email: &str, relationship_status: &str) -> Self {
+        Self {
+            email: email.to_owned(),
+            relationship_status: relationship_status.to_owned(),
+            enabled_at: None,
+            updated_at: Duration::ZERO,
+        }
+    }
+
+    /// The status at a time.
+    #[must_use]
+    pub fn status(&self, now: Duration) -> &str {
+        match self.enabled_at {
+            Some(at) if at <= now => "Enabled",
+            _ => &self.relationship_status,
+        }
+    }
+
+    /// Whether it counts towards the limit and belongs to `onlyAssociated=true`.
+    fn is_associated(&self) -> bool {
+        !["Removed", "Resigned"].contains(&self.relationship_status.as_str())
+    }
+}
+
+/// What an operation needs to know beyond its own Region.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Duration,
+    pub(crate) epoch: Epoch,
+    pub(crate) admin_account: &'a str,
+    pub(crate) organization: &'a Organization,
+    /// Accounts that a fault leaves unprocessed.
+    pub(crate) unprocessed: &'a Unprocessed,
+}
+
+impl GuardDuty {
+    /// Enabled, administered by the account, without members.
+    #[must_use]
+    pub fn new(region: &str) -> Self {
+        Self {
+            detector_id: Some(format!(
+                "{:x}",
+                Md5::digest(format!("detector in {region}"))
+            )),
+            enabled_for_admin: true,
+            is_administrator: true,
+            management_enabled: true,
+            members: BTreeMap::new(),
+            member_limit: MEMBER_LIMIT,
+            auto_enable: "NONE".to_owned(),
+            enables_after: Duration::ZERO,
+            touched_enabled: 0,
+        }
+    }
+
+    /// The answer for a Region that does not exist or is not switched on: the credentials are not known there.
+    pub(crate) fn not_switched_on() -> Refusal {
+        Refusal::new(
+            403,
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        )
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        around: &Surroundings,
+        operation: &str,
+        input: &Input,
+    ) -> Result<Value, Refusal> {
+        if !self.enabled_for_admin {
+            return Err(Self::not_switched_on());
+        }
+        if operation == "ListDetectors" {
+            page_size(input)?;
+            return Ok(json!({ "detectorIds": self.detector_id.iter().collect::<Vec<_>>() }));
+        }
+        let detector = input.string("detectorId")?;
+        if detector.is_none() || detector != self.detector_id.as_deref() {
+            return Err(bad_request(NOT_OWNED));
+        }
+        match operation {
+            "CreateMembers" => self.create_members(around, input),
+            "GetMembers" => self.get_members(around, input),
+            "ListMembers" => self.list_members(around, input),
+            "StartMonitoringMembers" => self.start_monitoring_members(around, input),
+            _ => self.describe_organization_configuration(input),
+        }
+    }
+
+    fn create_members(&mut self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
+        let mut details = Vec::new();
+        for detail in bounded(input, "accountDetails")? {
+            let detail = Input::of(detail)?;
+            let id = detail.string("accountId")?.unwrap_or_default();
+            let email = detail.string("email")?.unwrap_or_default();
+            // One bad item fails the whole call, before anything is created.
+            if !is_account_id(id) || !is_accepted_email(email) {
+                return Err(bad_request(INVALID_VALUE));
+            }
+            details.push((id.to_owned(), email.to_owned()));
+        }
+        let mut associated = self
+            .members
+            .values()
+            .filter(|member| member.is_associated())
+            .count();
+        let mut unprocessed = Vec::new();
+        for (id, email) in details {
+            if let Err(text) = self.create_member(around, &mut associated, &id, email) {
+                unprocessed.push((id, text));
+            }
+        }
+        Ok(json!({ "unprocessedAccounts": show_unprocessed(unprocessed) }))
+    }
+
+    fn create_member(
+        &mut self,
+        around: &Surroundings,
+        associated: &mut usize,
+        id: &str,
+        email: String,
+    ) -> Result<(), String> {
+        if let Some(text) = around.unprocessed.text(id) {
+            return Err(text.to_owned());
+        }
+        let refuse = |text: &str| Err(text.to_owned());
+        if !self.is_administrator {
+            return refuse(NOT_ADMINISTRATOR);
+        }
+        if id == around.admin_account {
+            return refuse(ITSELF);
+        }
+        if !around
+            .organization
+            .accounts
+            .get(id)
+            .is_some_and(crate::organization::Account::is_active)
+        {
+            return refuse(NOT_IN_ORGANIZATION);
+        }
+        if id == around.organization.management_account && !self.management_enabled {
+            return refuse(MANAGEMENT_NOT_ENABLED);
+        }
+        let now = around.now;
+        let counted = match self.members.get(id) {
+            Some(member) if member.status(now).eq_ignore_ascii_case("Enabled") => {
+                self.touched_enabled += 1;
+                return refuse(ALREADY_MEMBER);
+            }
+            // ASSUMED: a suspended member stays suspended; only StartMonitoringMembers resumes it.
+            Some(member) if member.status(now).eq_ignore_ascii_case("Disabled") => {
+                return refuse(ALREADY_MEMBER);
+            }
+            // On its way already; a second request changes nothing.
+            Some(member) if member.enabled_at.is_some() => return Ok(()),
+            Some(member) => member.is_associated(),
+            None => false,
+        };
+        if !counted {
+            if *associated >= self.member_limit {
+                return refuse(LIMIT_REACHED);
+            }
+            *associated += 1;
+        }
+        let at_once = self.enables_after.is_zero();
+        self.members.insert(
+            id.to_owned(),
+            Member {
+                email,
+                relationship_status: if at_once { "Enabled" } else { "Created" }.to_owned(),
+                enabled_at: (!at_once).then(|| now + self.enables_after),
+                updated_at: now,
+            },
+        );
+        Ok(())
+    }
+
+    fn get_members(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
+        let (mut members, mut unprocessed) = (Vec::new(), Vec::new());
+        for id in account_ids(input)? {
+            match (around.unprocessed.text(&id), self.members.get(&id)) {
+                (Some(text), _) => unprocessed.push((id, text.to_owned())),
+                (None, Some(member)) => members.push(show_member(around, &id, member)),
+                (None, None) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
+            }
+        }
+        Ok(json!({ "members": members, "unprocessedAccounts": show_unprocessed(unprocessed) }))
+    }
+
+    fn start_monitoring_members(
+        &mut self,
+        around: &Surroundings,
+        input: &Input,
+    ) -> Result<Value, Refusal> {
+        let mut unprocessed = Vec::new();
+        for id in account_ids(input)? {
+            match (around.unprocessed.text(&id), self.members.get_mut(&id)) {
+                (Some(text), _) => unprocessed.push((id, text.to_owned())),
+                (None, Some(member)) if member.is_associated() => {
+                    if member.relationship_status.eq_ignore_ascii_case("Disabled") {
+                        "Enabled".clone_into(&mut member.relationship_status);
+                        member.updated_at = around.now;
+                    }
+                }
+                (None, _) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
+            }
+        }
+        Ok(json!({ "unprocessedAccounts": show_unprocessed(unprocessed) }))
+    }
+
+    fn list_members(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
+        let page = page_size(input)?;
+        let only_associated = match input.string("onlyAssociated")? {
+            None => true,
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
+            Some(_) => return Err(bad_request(INVALID_VALUE)),
+        };
+        let after = match input.string("nextToken")? {
+            None => "",
+            Some(token) => token
+                .strip_prefix("after-")
+                .ok_or_else(|| bad_request(INVALID_VALUE))?,
+        };
+        let mut rest = self.members.iter().filter(|(id, member)| {
+            id.as_str() > after && (!only_associated || member.is_associated())
+        });
+        let shown: Vec<_> = rest.by_ref().take(page).collect();
+        let mut answer = Map::new();
+        let members = shown
+            .iter()
+            .map(|(id, member)| show_member(around, id, member))
+            .collect();
+        answer.insert("members".to_owned(), Value::Array(members));
+        if let (Some((last, _)), Some(_)) = (shown.last(), rest.next()) {
+            answer.insert("nextToken".to_owned(), json!(format!("after-{last}")));
+        }
+        Ok(Value::Object(answer))
+    }
+
+    fn describe_organization_configuration(&self, input: &Input) -> Result<Value, Refusal> {
+        page_size(input)?;
+        if !self.is_administrator {
+            return Err(bad_request(NOT_DELEGATED));
+        }
+        let associated = self
+            .members
+            .values()
+            .filter(|member| member.is_associated())
+            .count();
+        Ok(json!({
+            "autoEnable": self.auto_enable != "NONE",
+            "autoEnableOrganizationMembers": self.auto_enable,
+            "memberAccountLimitReached": associated >= self.member_limit,
+            "features": [],
+        }))
+    }
+}
+
+fn bad_request(message: &str) -> Refusal {
+    Refusal::new(400, "BadRequestException", message)
+}
+
+/// A required list of 1..50 items.
+fn bounded<'a>(input: &'a Input, name: &str) -> Result<&'a [Value], Refusal> {
+    let items = input.list(name)?.unwrap_or_default();
+    match items.len() {
+        0 => {
+            // ASSUMED: written after the text for too many.
+            Err(bad_request(&format!(
+                "The request is rejected because the length provided for the {name} array was 0. Min allowed length is 1."
+            )))
+        }
+        length if length > MOST => Err(bad_request(&format!(
+            "The request is rejected because the length provided for the {name} array was {length}. Max allowed length is {MOST}."
+        ))),
+        _ => Ok(items),
+    }
+}
+
+fn account_ids(input: &Input) -> Result<BTreeSet<String>, Refusal> {
+    bounded(input, "accountIds")?;
+    let ids = input.strings("accountIds")?.unwrap_or_default();
+    if ids.iter().any(|id| !is_account_id(id)) {
+        return Err(bad_request(INVALID_VALUE));
+    }
+    Ok(ids.into_iter().map(str::to_owned).collect())
+}
+
+fn page_size(input: &Input) -> Result<usize, Refusal> {
+    match input.integer("maxResults")? {
+        None => Ok(MOST),
+        Some(wanted) => usize::try_from(wanted)
+            .ok()
+            .filter(|wanted| (1..=MOST).contains(wanted))
+            .ok_or_else(|| bad_request(INVALID_VALUE)),
+    }
+}
+
+fn is_account_id(id: &str) -> bool {
+    id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `GuardDuty`'s own rule for addresses, which is stricter than that of Organizations.
+fn is_accepted_email(email: &str) -> bool {
+    let mut parts = email.split('@');
+    let (Some(local), Some(domain), None) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    (6..=64).contains(&email.len())
+        && email.is_ascii()
+        && !local.is_empty()
+        && !domain.is_empty()
+        && !local.contains([
+            ' ', '"', '\'', '(', ')', '<', '>', '[', ']', ':', ',', '\\', '|', '%', '&',
+        ])
+}
+
+fn show_unprocessed(unprocessed: Vec<(String, String)>) -> Vec<Value> {
+    unprocessed
+        .into_iter()
+        .map(|(id, text)| json!({ "accountId": id, "result": text }))
+        .collect()
+}
+
+fn show_member(around: &Surroundings, id: &str, member: &Member) -> Value {
+    json!({
+        "accountId": id,
+        "detectorId": format!("{:x}", Md5::digest(format!("detector of {id}"))),
+        "masterId": around.admin_account,
+        "administratorId": around.admin_account,
+        "email": member.email,
+        "relationshipStatus": member.status(around.now),
+        "updatedAt": around.epoch.iso(member.updated_at),
+    })
+}

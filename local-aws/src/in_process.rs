@@ -1,0 +1,76 @@
+//! The cloud under an AWS SDK client of the same process, in virtual time: for tests, with tokio's clock paused.
+
+use std::io;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+
+use crate::cloud::Cloud;
+
+/// An HTTP client that knows only the cloud. Time runs from [`Cloud::start`].
+///
+/// Read and connect timeouts are ignored; the SDK enforces attempt and operation timeouts itself.
+#[derive(Clone, Debug)]
+pub struct InProcess {
+    cloud: Cloud,
+}
+
+impl InProcess {
+    /// A client of this cloud.
+    #[must_use]
+    pub fn new(cloud: &Cloud) -> Self {
+        Self {
+            cloud: cloud.clone(),
+        }
+    }
+}
+
+/// A client of this cloud, ready for an SDK configuration.
+#[must_use]
+pub fn http_client(cloud: &Cloud) -> SharedHttpClient {
+    // The clock starts with the client, not with its first call.
+    let _ = cloud.start();
+    SharedHttpClient::new(InProcess::new(cloud))
+}
+
+impl HttpClient for InProcess {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for InProcess {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let cloud = self.cloud.clone();
+        HttpConnectorFuture::new(async move { answer(&cloud, request).await })
+    }
+}
+
+async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| ConnectorError::user(error.into()))?
+        .map(|body| body.bytes().map(Bytes::copy_from_slice).unwrap_or_default());
+    let answer = cloud.handle(cloud.elapsed(), &request);
+    if !answer.delay.is_zero() {
+        tokio::time::sleep(answer.delay).await;
+    }
+    let reply = answer.reply.ok_or_else(|| {
+        ConnectorError::io(
+            io::Error::new(io::ErrorKind::ConnectionReset, "the connection dropped").into(),
+        )
+    })?;
+    HttpResponse::try_from(reply.map(SdkBody::from))
+        .map_err(|error| ConnectorError::user(error.into()))
+}

@@ -1,0 +1,570 @@
+//! Lambda's own rules: asynchronous retries, the on-failure queue, and a queue as event source. In virtual time,
+//! without running anything.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::epoch::Epoch;
+use crate::queues::{Draft, Message, Queues};
+use crate::sqs;
+
+/// How long Lambda waits before the second and the third try of an asynchronous invocation (Lambda documentation,
+/// "How Lambda handles errors and retries with asynchronous invocation").
+const RETRY_AFTER: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+
+/// One function with its way of being invoked.
+#[derive(Clone, Debug)]
+pub struct Lambda {
+    /// The function's ARN.
+    pub function_arn: String,
+    /// The function's timeout.
+    pub timeout: Duration,
+    /// The on-failure destination of asynchronous invocations: a queue's address.
+    pub on_failure: Option<String>,
+    /// A queue that feeds the function.
+    pub mapping: Option<Mapping>,
+    /// What the wall clock shows at virtual time zero.
+    pub epoch: Epoch,
+    waiting: Vec<Event>,
+    running: Vec<Running>,
+    counter: u64,
+}
+
+/// An event source mapping with `ReportBatchItemFailures`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The queue's address.
+    pub queue_url: String,
+    /// The most messages of one invocation.
+    pub batch_size: usize,
+    /// How long Lambda collects messages before it invokes with fewer.
+    pub window: Duration,
+}
+
+/// One invocation of the function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invocation {
+    /// Stays the same over the tries of one event.
+    pub request_id: String,
+    /// What the function is given.
+    pub payload: Value,
+    /// How long the function may take.
+    pub timeout: Duration,
+    /// Which try it is, counting from 1.
+    pub attempt: usize,
+}
+
+/// How an invocation failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionError {
+    /// `errorType`.
+    pub error_type: String,
+    /// `errorMessage`.
+    pub message: String,
+}
+
+/// An asynchronous event that was accepted and is not done.
+#[derive(Clone, Debug)]
+struct Event {
+    request_id: String,
+    payload: Value,
+    attempt: usize,
+    due: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Running {
+    Event(Event),
+    Batch {
+        request_id: String,
+        queue_url: String,
+        messages: Vec<Message>,
+    },
+}
+
+impl Running {
+    fn request_id(&self) -> &str {
+        match self {
+            Self::Event(event) => &event.request_id,
+            Self::Batch { request_id, .. } => request_id,
+        }
+    }
+}
+
+impl Lambda {
+    /// A function that nothing feeds, without an on-failure destination.
+    #[must_use]
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            function_arn: "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller"
+                .to_owned(),
+            timeout,
+            on_failure: None,
+            mapping: None,
+            epoch: Epoch::default(),
+            waiting: Vec::new(),
+            running: Vec::new(),
+            counter: 0,
+        }
+    }
+
+    /// Sends the events that fail three times to this queue.
+    #[must_use]
+    pub fn on_failure(mut self, queue_url: &str) -> Self {
+        self.on_failure = Some(queue_url.to_owned());
+        self
+    }
+
+    /// Feeds the function from a queue.
+    #[must_use]
+    pub fn fed_by(mut self, queue_url: &str, batch_size: usize, window: Duration) -> Self {
+        self.mapping = Some(Mapping {
+            queue_url: queue_url.to_owned(),
+            batch_size,
+            window,
+        });
+        self
+    }
+
+    fn next_id(&mut self) -> String {
+        self.counter += 1;
+        format!("00000000-0000-4000-a000-{:012x}", self.counter)
+    }
+
+    /// Accepts an asynchronous invocation, as `EventBridge` makes it, and gives its request id.
+    pub fn submit(&mut self, now: Duration, payload: Value) -> String {
+        let request_id = self.next_id();
+        self.waiting.push(Event {
+            request_id: request_id.clone(),
+            payload,
+            attempt: 1,
+            due: now,
+        });
+        request_id
+    }
+
+    /// The next invocation, if one is due. Asynchronous events go before the queue.
+    pub fn next(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
+        let due = self
+            .waiting
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| event.due <= now);
+        if let Some(index) = due
+            .min_by_key(|(_, event)| event.due)
+            .map(|(index, _)| index)
+        {
+            let event = self.waiting.remove(index);
+            let invocation = Invocation {
+                request_id: event.request_id.clone(),
+                payload: event.payload.clone(),
+                timeout: self.timeout,
+                attempt: event.attempt,
+            };
+            self.running.push(Running::Event(event));
+            return Some(invocation);
+        }
+        self.next_batch(now, queues)
+    }
+
+    fn next_batch(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
+        if self.batch_due(queues)? > now {
+            return None;
+        }
+        let Mapping {
+            queue_url,
+            batch_size,
+            ..
+        } = self.mapping.clone()?;
+        let messages = queues.receive(now, &queue_url, batch_size).ok()?;
+        let attempt = messages.iter().map(|message| message.receive_count).max()?;
+        let records: Vec<_> = messages
+            .iter()
+            .map(|message| self.record(&queue_url, message))
+            .collect();
+        let request_id = self.next_id();
+        self.running.push(Running::Batch {
+            request_id: request_id.clone(),
+            queue_url,
+            messages,
+        });
+        Some(Invocation {
+            request_id,
+            payload: json!({ "Records": records }),
+            timeout: self.timeout,
+            attempt: usize::try_from(attempt).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// A message as a record of the event.
+    fn record(&self, queue_url: &str, message: &Message) -> Value {
+        let arn = sqs::queue_arn(queue_url);
+        let mut arn_parts = arn.split(':').skip(3);
+        let (region, account) = (
+            arn_parts.next().unwrap_or_default(),
+            arn_parts.next().unwrap_or_default(),
+        );
+        let attributes: serde_json::Map<_, _> = message
+            .attributes
+            .iter()
+            .map(|(name, attribute)| {
+                let value = json!({
+                    "stringValue": attribute.string_value,
+                    "binaryValue": attribute.binary_value,
+                    "stringListValues": [],
+                    "binaryListValues": [],
+                    "dataType": attribute.data_type,
+                });
+                (name.clone(), value)
+            })
+            .collect();
+        json!({
+            "messageId": message.id,
+            "receiptHandle": message.receipt,
+            "body": message.body,
+            "attributes": sqs::system_attributes(self.epoch, account, message),
+            "messageAttributes": attributes,
+            "md5OfBody": sqs::md5_of_body(&message.body),
+            "eventSource": "aws:sqs",
+            "eventSourceARN": arn,
+            "awsRegion": region,
+        })
+    }
+
+    /// Takes the outcome of an invocation: done, to be tried again, or given up. An invocation that is not running is
+    /// ignored.
+    ///
+    /// A queue's batch: the messages that the function does not name as failed are deleted. After an error, or a reply
+    /// that names an unknown message, none is; they come back after their visibility timeout.
+    pub fn finish(
+        &mut self,
+        now: Duration,
+        queues: &mut Queues,
+        invocation: &Invocation,
+        outcome: &Result<Value, FunctionError>,
+    ) {
+        let Some(index) = self
+            .running
+            .iter()
+            .position(|running| running.request_id() == invocation.request_id)
+        else {
+            return;
+        };
+        match (self.running.remove(index), outcome) {
+            (Running::Event(event), Err(error)) => self.try_again(now, queues, event, error),
+            (Running::Event(_), Ok(_)) | (Running::Batch { .. }, Err(_)) => {}
+            (
+                Running::Batch {
+                    queue_url,
+                    messages,
+                    ..
+                },
+                Ok(reply),
+            ) => {
+                let Some(failed) = failed_messages(reply, &messages) else {
+                    return;
+                };
+                for message in messages
+                    .iter()
+                    .filter(|message| !failed.contains(&message.id.as_str()))
+                {
+                    // The visibility timeout may be over and somebody else may have received it since: then it stays.
+                    let receipt = message.receipt.as_deref().unwrap_or_default();
+                    let _ = queues.delete(now, &queue_url, receipt);
+                }
+            }
+        }
+    }
+
+    fn try_again(
+        &mut self,
+        now: Duration,
+        queues: &mut Queues,
+        event: Event,
+        error: &FunctionError,
+    ) {
+        if let Some(wait) = RETRY_AFTER.get(event.attempt - 1) {
+            self.waiting.push(Event {
+                attempt: event.attempt + 1,
+                due: now + *wait,
+                ..event
+            });
+        } else if let Some(queue_url) = &self.on_failure {
+            let record = json!({
+                "version": "1.0",
+                "timestamp": self.epoch.iso(now),
+                "requestContext": {
+                    "requestId": event.request_id,
+                    "functionArn": format!("{}:$LATEST", self.function_arn),
+                    "condition": "RetriesExhausted",
+                    "approximateInvokeCount": event.attempt,
+                },
+                "requestPayload": event.payload,
+                "responseContext": {
+                    "statusCode": 200,
+                    "executedVersion": "$LATEST",
+                    "functionError": "Unhandled",
+                },
+                "responsePayload": { "errorType": error.error_type, "errorMessage": error.message },
+            });
+            // A queue that does not exist loses the event, as on AWS.
+            let _ = queues.send(now, queue_url, Draft::text(record.to_string()));
+        }
+    }
+
+    /// When the next batch is due: the first message has waited for the window, or enough messages can be received.
+    fn batch_due(&self, queues: &Queues) -> Option<Duration> {
+        let mapping = self.mapping.as_ref()?;
+        let times = queues.visible_times(&mapping.queue_url);
+        let first = *times.first()? + mapping.window;
+        let full = times.get(mapping.batch_size.saturating_sub(1)).copied();
+        Some(full.map_or(first, |full| full.min(first)))
+    }
+
+    /// When there is something to do next, which may be in the past; `None` when everything is quiet.
+    #[must_use]
+    pub fn next_due(&self, queues: &Queues) -> Option<Duration> {
+        self.waiting
+            .iter()
+            .map(|event| event.due)
+            .chain(self.batch_due(queues))
+            .min()
+    }
+
+    /// The asynchronous events that were accepted and have neither succeeded nor been given up.
+    #[must_use]
+    pub fn owed(&self) -> Vec<&Value> {
+        let running = self.running.iter().filter_map(|running| match running {
+            Running::Event(event) => Some(&event.payload),
+            Running::Batch { .. } => None,
+        });
+        self.waiting
+            .iter()
+            .map(|event| &event.payload)
+            .chain(running)
+            .collect()
+    }
+}
+
+/// The ids a reply names as failed; `None` if the reply means that all failed.
+fn failed_messages<'a>(reply: &'a Value, messages: &[Message]) -> Option<Vec<&'a str>> {
+    let Value::Object(reply) = reply else {
+        // An empty reply is a success; any other that is no object is not understood.
+        return reply.is_null().then(Vec::new);
+    };
+    match reply.get("batchItemFailures") {
+        None if reply.is_empty() => Some(Vec::new()),
+        Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(failures)) => failures
+            .iter()
+            .map(|failure| {
+                let id = failure.get("itemIdentifier")?.as_str()?;
+                messages
+                    .iter()
+                    .any(|message| message.id == id)
+                    .then_some(id)
+            })
+            .collect(),
+        // Lambda's documentation counts a reply with the wrong keys as a failure of the whole batch.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "test data")]
+mod tests {
+    use super::*;
+    use crate::queues::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn failure() -> Result<Value, FunctionError> {
+        Err(FunctionError {
+            error_type: "Runtime.ExitError".to_owned(),
+            message: "signal: killed".to_owned(),
+        })
+    }
+
+    fn lambda(batch_size: usize, window: u64) -> Lambda {
+        Lambda::new(at(150))
+            .on_failure(DEAD_LETTER_QUEUE_URL)
+            .fed_by(RETRY_QUEUE_URL, batch_size, at(window))
+    }
+
+    fn send(queues: &mut Queues, count: usize) {
+        for number in 0..count {
+            queues
+                .send(at(0), RETRY_QUEUE_URL, Draft::text(number.to_string()))
+                .unwrap();
+        }
+    }
+
+    fn left(queues: &Queues) -> Vec<&str> {
+        queues
+            .alive(at(0), RETRY_QUEUE_URL)
+            .map(|message| message.body.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn an_event_is_tried_three_times_and_then_given_up() {
+        let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
+        let id = lambda.submit(at(0), json!({ "n": 1 }));
+        for (attempt, due) in [(1, 0), (2, 60), (3, 180)] {
+            assert_eq!(lambda.next_due(&queues), Some(at(due)));
+            if due > 0 {
+                assert_eq!(lambda.next(at(due - 1), &mut queues), None);
+            }
+            let invocation = lambda.next(at(due), &mut queues).unwrap();
+            assert_eq!((&invocation.request_id, invocation.attempt), (&id, attempt));
+            assert_eq!(lambda.owed(), [&json!({ "n": 1 })]);
+            lambda.finish(at(due), &mut queues, &invocation, &failure());
+        }
+        assert_eq!((lambda.next_due(&queues), lambda.owed().len()), (None, 0));
+        let letter: Value =
+            serde_json::from_str(&queues.queues[DEAD_LETTER_QUEUE_URL].messages[0].body).unwrap();
+        assert_eq!(
+            letter,
+            json!({
+                "version": "1.0",
+                "timestamp": "2026-01-01T00:03:00Z",
+                "requestContext": {
+                    "requestId": id,
+                    "functionArn": "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller:$LATEST",
+                    "condition": "RetriesExhausted",
+                    "approximateInvokeCount": 3,
+                },
+                "requestPayload": { "n": 1 },
+                "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+                "responsePayload": { "errorType": "Runtime.ExitError", "errorMessage": "signal: killed" },
+            })
+        );
+    }
+
+    #[test]
+    fn an_event_that_succeeds_is_done() {
+        let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
+        lambda.submit(at(0), json!({}));
+        let invocation = lambda.next(at(0), &mut queues).unwrap();
+        lambda.finish(
+            at(1),
+            &mut queues,
+            &invocation,
+            &Ok(json!({ "accounts": [] })),
+        );
+        assert_eq!((lambda.next_due(&queues), lambda.owed().len()), (None, 0));
+        assert_eq!(queues.depth(at(1), DEAD_LETTER_QUEUE_URL).total(), 0);
+    }
+
+    #[test]
+    fn a_message_becomes_a_record() {
+        let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
+        send(&mut queues, 1);
+        let payload = lambda.next(at(7), &mut queues).unwrap().payload;
+        let record = &payload["Records"][0];
+        assert_eq!(record["body"], "0");
+        assert_eq!(record["md5OfBody"], "cfcd208495d565ef66e7dff9f98764da");
+        assert_eq!(
+            record["eventSourceARN"],
+            "arn:aws:sqs:eu-west-1:222222222222:guardduty-enroller-retry"
+        );
+        assert_eq!(
+            (&record["awsRegion"], &record["eventSource"]),
+            (&json!("eu-west-1"), &json!("aws:sqs"))
+        );
+        assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1");
+        assert_eq!(record["attributes"]["SenderId"], "222222222222");
+        assert_eq!(
+            record["attributes"]["ApproximateFirstReceiveTimestamp"],
+            "1767225607000"
+        );
+    }
+
+    #[test]
+    fn only_the_messages_named_as_failed_stay() {
+        let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
+        send(&mut queues, 3);
+        let invocation = lambda.next(at(0), &mut queues).unwrap();
+        let id = &invocation.payload["Records"][1]["messageId"];
+        let reply = json!({ "batchItemFailures": [{ "itemIdentifier": id }] });
+        lambda.finish(at(1), &mut queues, &invocation, &Ok(reply));
+        assert_eq!(left(&queues), ["1"]);
+        let timeout = queues.queues[RETRY_QUEUE_URL].visibility_timeout;
+        assert_eq!(lambda.next_due(&queues), Some(timeout));
+    }
+
+    #[test]
+    fn an_empty_reply_deletes_all_and_an_error_or_a_wrong_reply_none() {
+        let cases = [
+            (Ok(Value::Null), 0),
+            (Ok(json!({})), 0),
+            (Ok(json!({ "batchItemFailures": [] })), 0),
+            (Ok(json!({ "batchItemFailures": null })), 0),
+            (failure(), 2),
+            (
+                Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "unknown" }] })),
+                2,
+            ),
+            (
+                Ok(json!({ "batchItemFailures": [{ "itemIdentifier": null }] })),
+                2,
+            ),
+            (
+                Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "" }] })),
+                2,
+            ),
+            (Ok(json!({ "failures": [] })), 2),
+            (Ok(json!("done")), 2),
+        ];
+        for (outcome, expected) in cases {
+            let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
+            send(&mut queues, 2);
+            let invocation = lambda.next(at(0), &mut queues).unwrap();
+            lambda.finish(at(1), &mut queues, &invocation, &outcome);
+            assert_eq!(left(&queues).len(), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_waits_for_its_window_or_its_size() {
+        let (mut lambda, mut queues) = (lambda(2, 20), Queues::default());
+        send(&mut queues, 1);
+        assert_eq!(lambda.next_due(&queues), Some(at(20)));
+        assert_eq!(lambda.next(at(19), &mut queues), None);
+        send(&mut queues, 2);
+        let invocation = lambda.next(at(0), &mut queues).unwrap();
+        assert_eq!(invocation.payload["Records"].as_array().unwrap().len(), 2);
+        assert_eq!(lambda.next(at(19), &mut queues), None);
+        assert_eq!(
+            lambda.next(at(20), &mut queues).unwrap().payload["Records"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_message_that_always_fails_ends_in_the_dead_letters() {
+        let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
+        send(&mut queues, 1);
+        let mut tries = 0;
+        while let Some(now) = lambda.next_due(&queues) {
+            let Some(invocation) = lambda.next(now, &mut queues) else {
+                continue;
+            };
+            tries += 1;
+            lambda.finish(now, &mut queues, &invocation, &failure());
+        }
+        let most = queues.queues[RETRY_QUEUE_URL]
+            .redrive
+            .as_ref()
+            .unwrap()
+            .max_receive_count;
+        assert_eq!(tries, most);
+        assert_eq!(queues.depth(at(86_400), DEAD_LETTER_QUEUE_URL).visible, 1);
+    }
+}

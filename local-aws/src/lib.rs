@@ -1,0 +1,40 @@
+//! The part of AWS that `guardduty-enroller` talks to, on this machine: `GuardDuty`, Organizations, SQS, Account
+//! Management and Lambda's own delivery rules.
+//!
+//! The core is a state machine without clock or I/O: [`Cloud::handle`] takes a request and the time, and answers.
+//! [`in_process`] puts it under an AWS SDK client inside a test; the command of this crate puts it behind a socket.
+//!
+//! What real AWS does but nobody has documented is marked `ASSUMED` where it is decided.
+
+mod account;
+mod call;
+mod cloud;
+mod epoch;
+mod fault;
+mod guardduty;
+pub mod in_process;
+mod input;
+pub mod lambda;
+pub mod loopback;
+mod organization;
+mod protocol;
+mod queues;
+mod refusal;
+mod setup;
+mod sqs;
+mod state;
+
+pub use account::OptRegions;
+pub use call::Call;
+pub use cloud::{Answer, Cloud};
+pub use epoch::Epoch;
+pub use fault::{Fault, FaultKind, FaultSyntax};
+pub use guardduty::{GuardDuty, Member};
+pub use lambda::{FunctionError, Invocation, Lambda, Mapping};
+pub use organization::{Account, Organization};
+pub use queues::{
+    Attribute, DEAD_LETTER_QUEUE_URL, Depth, Draft, Message, Queue, QueueProblem, Queues,
+    RETRY_QUEUE_URL, Redrive,
+};
+pub use setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup};
+pub use state::State;

@@ -1,0 +1,134 @@
+//! The command `cargo local`: runs the real function against the local cloud and shows what it did.
+
+mod arguments;
+mod function;
+mod report;
+mod session;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use local_aws::Cloud;
+use local_aws::loopback::Loopback;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::{Arguments, Command, Serving};
+use crate::report::Report;
+use crate::session::Session;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Ending in order, whatever the reason, is what kills the function.
+    let ended = tokio::select! {
+        ended = run(arguments) => ended,
+        () = interrupted() => return ExitCode::from(130),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> io::Result<ExitCode> {
+    match arguments.command {
+        Some(Command::Serve(serving)) => serve(&serving).await,
+        None => invoke(arguments).await,
+    }
+}
+
+/// Delivers the event, and whatever comes of it if asked to.
+async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
+    let event = event(&arguments)?;
+    function::build(say).await?;
+    let mut session = Session::start(&arguments).await?;
+    session.deliver(event).await?;
+    if arguments.drive || arguments.redrive {
+        session.drive().await?;
+    }
+    if arguments.redrive {
+        session.redrive().await?;
+    }
+    let report = Report::new(&session, arguments.show_logs);
+    show(&if arguments.json {
+        report.json()
+    } else {
+        report.text()
+    });
+    Ok(if session.has_failed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn event(arguments: &Arguments) -> io::Result<Value> {
+    let Some(path) = &arguments.event else {
+        return Ok(json!({ "accounts": arguments.accounts }));
+    };
+    let named = |error: String| io::Error::other(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| named(format!("no JSON: {error}")))
+}
+
+/// Keeps the endpoints up and shows the calls as they come in.
+async fn serve(serving: &Serving) -> io::Result<ExitCode> {
+    let cloud = Cloud::new(&serving.cloud.setup());
+    cloud.lock().faults.clone_from(&serving.cloud.faults);
+    let loopback = Loopback::start(&cloud, serving.port, "").await?;
+    let mut lines = vec![
+        "The local cloud is up; Ctrl-C ends it. To use it, set:".to_owned(),
+        String::new(),
+    ];
+    lines.extend(
+        function::variables(loopback.address())
+            .into_iter()
+            .map(|(name, value)| format!("export {name}={value}")),
+    );
+    lines.extend([
+        String::new(),
+        "then for example `cargo lambda watch`, or `aws guardduty list-detectors`.".to_owned(),
+        String::new(),
+        String::new(),
+    ]);
+    show(&lines.join("\n"));
+    let mut shown = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let calls = cloud
+            .lock()
+            .calls
+            .get(shown..)
+            .map(<[_]>::to_vec)
+            .unwrap_or_default();
+        if !calls.is_empty() {
+            shown += calls.len();
+            show(&report::calls(&calls));
+        }
+    }
+}
+
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// For the person who waits. A closed pipe is no reason to fail, unlike with `eprintln!`.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn show(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}

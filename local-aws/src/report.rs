@@ -1,0 +1,428 @@
+//! What a session has shown, for a person or as JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use local_aws::{Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL};
+use serde_json::{Value, json};
+
+use crate::session::{Session, Try};
+
+const QUEUES: [(&str, &str); 2] = [
+    ("dead letters", DEAD_LETTER_QUEUE_URL),
+    ("retry queue", RETRY_QUEUE_URL),
+];
+
+/// Everything there is to tell.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    tries: &'a [Try],
+    notes: &'a [String],
+    calls: Vec<Call>,
+    queues: Vec<(&'static str, Vec<Message>)>,
+    /// Account → Region → relationship status.
+    members: BTreeMap<String, BTreeMap<String, String>>,
+    regions: usize,
+    log: Option<Vec<String>>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(session: &'a Session, with_log: bool) -> Self {
+        let now = session.now();
+        let state = session.cloud.lock();
+        let mut members: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (region, guardduty) in &state.guardduty {
+            for (id, member) in &guardduty.members {
+                members
+                    .entry(id.clone())
+                    .or_default()
+                    .insert(region.clone(), member.status(now).to_owned());
+            }
+        }
+        let failed = session.has_failed();
+        Self {
+            tries: &session.tries,
+            notes: &session.notes,
+            calls: state.calls.clone(),
+            queues: QUEUES
+                .map(|(name, url)| (name, state.queues.alive(now, url).cloned().collect()))
+                .into(),
+            members,
+            regions: state.guardduty.len(),
+            // Without an answer the log is all there is.
+            log: (with_log || failed).then(|| session.log.lines()),
+        }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let tries: Vec<_> = self
+            .tries
+            .iter()
+            .map(|attempt| {
+                let mut shown = json!({
+                    "at": attempt.at.as_secs_f64(),
+                    "took": attempt.took.as_secs_f64(),
+                    "requestId": attempt.invocation.request_id,
+                    "attempt": attempt.invocation.attempt,
+                    "event": attempt.invocation.payload,
+                });
+                let (name, value) = match &attempt.outcome {
+                    Ok(reply) => ("reply", reply.clone()),
+                    Err(error) => (
+                        "error",
+                        json!({ "errorType": error.error_type, "errorMessage": error.message }),
+                    ),
+                };
+                if let Value::Object(members) = &mut shown {
+                    members.insert(name.to_owned(), value);
+                }
+                shown
+            })
+            .collect();
+        let calls: Vec<_> = self
+            .calls
+            .iter()
+            .map(|call| {
+                json!({
+                    "at": call.at.as_secs_f64(),
+                    "took": call.took.as_secs_f64(),
+                    "service": call.service,
+                    "operation": call.operation,
+                    "region": call.region,
+                    "accounts": call.accounts,
+                    "status": call.status,
+                    "error": call.error,
+                    "fault": call.fault,
+                })
+            })
+            .collect();
+        let queues: serde_json::Map<_, _> = self
+            .queues
+            .iter()
+            .map(|(name, messages)| {
+                (
+                    (*name).to_owned(),
+                    messages.iter().map(message_json).collect(),
+                )
+            })
+            .collect();
+        let document = json!({
+            "tries": tries,
+            "notes": self.notes,
+            "calls": calls,
+            "queues": queues,
+            "members": self.members,
+            "log": self.log,
+        });
+        format!("{document:#}\n")
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for (number, attempt) in self.tries.iter().enumerate() {
+            lines.push(format!(
+                "Try {} at {}, {}",
+                number + 1,
+                clock(attempt.at),
+                what(attempt)
+            ));
+            lines.push(outcome(attempt));
+        }
+        lines.extend(self.notes.iter().map(|note| format!("Note: {note}\n")));
+        lines.push(format!(
+            "Calls ({})\n{}",
+            self.calls.len(),
+            calls(&self.calls)
+        ));
+        lines.push(self.members());
+        for (name, messages) in &self.queues {
+            lines.push(queue(name, messages));
+        }
+        if let Some(log) = &self.log {
+            lines.push(format!("Log of the function\n{}", indented(log)));
+        }
+        lines.join("\n")
+    }
+
+    fn members(&self) -> String {
+        let rows = self.members.iter().map(|(account, regions)| {
+            let enabled = regions
+                .values()
+                .filter(|status| status.as_str() == "Enabled")
+                .count();
+            let others: Vec<_> = regions
+                .iter()
+                .filter(|(_, status)| status.as_str() != "Enabled")
+                .map(|(region, status)| format!("{region} {status}"))
+                .collect();
+            vec![
+                account.clone(),
+                format!("Enabled in {enabled} of {} Regions", self.regions),
+                others.join(", "),
+            ]
+        });
+        let rows: Vec<_> = rows.collect();
+        format!("Members of GuardDuty\n{}", table(&rows))
+    }
+}
+
+fn message_json(message: &Message) -> Value {
+    json!({
+        "messageId": message.id,
+        "sent": message.sent.as_secs_f64(),
+        "visibleAt": message.visible_at.as_secs_f64(),
+        "receiveCount": message.receive_count,
+        "body": body(message),
+        "attributes": message.attributes,
+    })
+}
+
+/// The body as JSON if it is, else as text.
+fn body(message: &Message) -> Value {
+    serde_json::from_str(&message.body).unwrap_or_else(|_| Value::String(message.body.clone()))
+}
+
+/// What the function was given.
+fn what(attempt: &Try) -> String {
+    let took = clock(attempt.took);
+    let payload = &attempt.invocation.payload;
+    if let Some(records) = payload.get("Records").and_then(Value::as_array) {
+        return format!("{} message(s) of a queue, took {took}", records.len());
+    }
+    let name = name_of(payload);
+    format!(
+        "{name} (attempt {} of 3), took {took}",
+        attempt.invocation.attempt
+    )
+}
+
+/// What an event calls itself.
+fn name_of(event: &Value) -> &str {
+    let name = event
+        .get("detail")
+        .and_then(|detail| detail.get("eventName"));
+    name.or_else(|| event.get("detail-type"))
+        .and_then(Value::as_str)
+        .unwrap_or("event")
+}
+
+/// What the function made of it.
+fn outcome(attempt: &Try) -> String {
+    let reply = match &attempt.outcome {
+        Err(error) => return format!("  failed: {}: {}\n", error.error_type, error.message),
+        Ok(reply) => reply,
+    };
+    if let Some(why) = reply.get("ignored") {
+        return format!("  ignored: {}\n", plain(why));
+    }
+    if let Some(failures) = reply.get("batchItemFailures").and_then(Value::as_array) {
+        return batch(&attempt.invocation.payload, failures);
+    }
+    let mut rows = Vec::new();
+    for account in reply
+        .get("accounts")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let id = account.get("accountId").map(plain).unwrap_or_default();
+        for (region, pair) in account
+            .get("regions")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let member = |name| pair.get(name).map(plain).unwrap_or_default();
+            rows.push(vec![
+                id.clone(),
+                region.clone(),
+                member("outcome"),
+                member("reason"),
+                member("result"),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return format!("  reply: {reply}\n");
+    }
+    rows.insert(
+        0,
+        ["account", "Region", "outcome", "reason", "result"]
+            .map(str::to_owned)
+            .to_vec(),
+    );
+    table(&rows)
+}
+
+/// What became of each message of a batch.
+fn batch(event: &Value, failures: &[Value]) -> String {
+    let records = event.get("Records").and_then(Value::as_array);
+    let rows = records.into_iter().flatten().map(|record| {
+        let id = record.get("messageId");
+        let comes_back = failures
+            .iter()
+            .any(|failure| failure.get("itemIdentifier") == id);
+        let text = record
+            .get("body")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let mut row = vec![if comes_back { "comes back" } else { "done" }.to_owned()];
+        row.extend(summary(
+            &serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        ));
+        row
+    });
+    table(&rows.collect::<Vec<_>>())
+}
+
+/// The calls as a table.
+pub(crate) fn calls(calls: &[Call]) -> String {
+    let rows: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            vec![
+                clock(call.at),
+                clock(call.took),
+                call.service.clone(),
+                call.operation.clone(),
+                call.region.clone(),
+                call.status
+                    .map_or_else(|| "dropped".to_owned(), |status| status.to_string()),
+                call.error.clone().unwrap_or_default(),
+                if call.fault { "fault" } else { "" }.to_owned(),
+            ]
+        })
+        .collect();
+    table(&rows)
+}
+
+fn queue(name: &str, messages: &[Message]) -> String {
+    let rows: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let mut row = vec![
+                format!("sent {}", clock(message.sent)),
+                format!("visible {}", clock(message.visible_at)),
+                format!("received {} times", message.receive_count),
+            ];
+            row.extend(summary(&body(message)));
+            row
+        })
+        .collect();
+    format!("In the {name}: {}\n{}", messages.len(), table(&rows))
+}
+
+/// A message in one line: the pair it speaks of, the event Lambda has given up, or its text. `--json` has it in full.
+fn summary(body: &Value) -> Vec<String> {
+    let member = |name: &str| body.get(name).map(plain).unwrap_or_default();
+    if body.get("accountId").is_some() {
+        return ["accountId", "region", "outcome", "reason", "result"]
+            .map(member)
+            .to_vec();
+    }
+    if let (Some(event), Some(response)) = (body.get("requestPayload"), body.get("responsePayload"))
+    {
+        let error = ["errorType", "errorMessage"]
+            .map(|name| response.get(name).map(plain).unwrap_or_default());
+        return vec![format!("given up: {}", name_of(event)), error.join(": ")];
+    }
+    vec![plain(body)]
+}
+
+fn indented(lines: &[String]) -> String {
+    ended(lines.iter().map(|line| format!("  {line}")).collect())
+}
+
+/// Lines that all end.
+fn ended(mut lines: Vec<String>) -> String {
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A JSON value without the quotes of a string.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// Columns as wide as their widest cell, the last one as wide as it likes.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns)
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let lines = rows.iter().map(|row| {
+        let cells: Vec<_> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        format!("  {}", cells.join("  ")).trim_end().to_owned()
+    });
+    ended(lines.collect())
+}
+
+/// `0.020 s`, and from a minute on `1h02m03s`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, _) => format!("{:.3} s", time.as_secs_f64()),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [
+            vec!["a".to_owned(), "bb".to_owned()],
+            vec!["ccc".to_owned(), String::new()],
+        ];
+        assert_eq!(table(&rows), "  a    bb\n  ccc\n");
+    }
+
+    #[test]
+    fn times_are_short_to_read() {
+        assert_eq!(clock(Duration::from_millis(20)), "0.020 s");
+        assert_eq!(clock(Duration::from_mins(2)), "2m00s");
+        assert_eq!(clock(Duration::from_secs(3723)), "1h02m03s");
+    }
+
+    #[test]
+    fn a_message_is_summed_up_in_one_line() {
+        let pair = json!({ "accountId": "444455556666", "region": "eu-west-1", "outcome": "refused", "reason": "unknown", "result": null });
+        assert_eq!(
+            summary(&pair),
+            ["444455556666", "eu-west-1", "refused", "unknown", ""]
+        );
+        let given_up = json!({
+            "requestPayload": { "detail": { "eventName": "CreateAccountResult" } },
+            "responsePayload": { "errorType": "Bad", "errorMessage": "no" },
+        });
+        assert_eq!(
+            summary(&given_up),
+            ["given up: CreateAccountResult", "Bad: no"]
+        );
+        assert_eq!(summary(&json!("hello")), ["hello"]);
+    }
+
+    #[test]
+    fn a_batch_shows_which_messages_come_back() {
+        let event = json!({ "Records": [{ "messageId": "1", "body": "a" }, { "messageId": "2", "body": "b" }] });
+        let shown = batch(&event, &[json!({ "itemIdentifier": "2" })]);
+        assert_eq!(shown, "  done        a\n  comes back  b\n");
+    }
+}

@@ -1,0 +1,168 @@
+//! One session of the command: the cloud, the function, and everything that was delivered.
+
+use std::io;
+use std::time::Duration;
+
+use local_aws::loopback::Loopback;
+use local_aws::{Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL};
+use serde_json::Value;
+
+use crate::arguments::Arguments;
+use crate::function::{Function, Log};
+
+/// A function that sends itself messages for ever is stopped after this many tries.
+const MOST_TRIES: usize = 500;
+
+/// One session of the command.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) cloud: Cloud,
+    pub(crate) log: Log,
+    pub(crate) tries: Vec<Try>,
+    /// What is worth knowing about how the session ended.
+    pub(crate) notes: Vec<String>,
+    loopback: Loopback,
+    lambda: Lambda,
+    variables: Vec<(String, String)>,
+    /// The running function; none before the first try and after a crash.
+    function: Option<Function>,
+}
+
+/// One invocation with what came of it.
+#[derive(Debug)]
+pub(crate) struct Try {
+    pub(crate) at: Duration,
+    pub(crate) took: Duration,
+    pub(crate) invocation: Invocation,
+    pub(crate) outcome: Result<Value, FunctionError>,
+}
+
+impl Session {
+    pub(crate) async fn start(arguments: &Arguments) -> io::Result<Self> {
+        let setup = arguments.cloud.setup();
+        let cloud = Cloud::new(&setup);
+        cloud.lock().faults.clone_from(&arguments.cloud.faults);
+        let mut lambda = Lambda::new(Duration::from_secs(arguments.timeout))
+            .on_failure(DEAD_LETTER_QUEUE_URL)
+            .fed_by(RETRY_QUEUE_URL, 10, Duration::ZERO);
+        lambda.epoch = setup.epoch;
+        let loopback = Loopback::start(&cloud, 0, &lambda.function_arn).await?;
+        Ok(Self {
+            cloud,
+            log: Log::default(),
+            tries: Vec::new(),
+            notes: Vec::new(),
+            loopback,
+            lambda,
+            variables: arguments.variables.clone(),
+            function: None,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.loopback.now()
+    }
+
+    /// Whether the last invocation failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.tries.last().is_none_or(|last| last.outcome.is_err())
+    }
+
+    /// Delivers the event once: a batch of SQS as it is, anything else as an asynchronous invocation.
+    pub(crate) async fn deliver(&mut self, event: Value) -> io::Result<()> {
+        if event.get("Records").is_some() {
+            let invocation = Invocation {
+                request_id: "00000000-0000-4000-b000-000000000001".to_owned(),
+                payload: event,
+                timeout: self.lambda.timeout,
+                attempt: 1,
+            };
+            return self.attempt(invocation).await;
+        }
+        self.lambda.submit(self.now(), event);
+        self.step().await
+    }
+
+    /// Runs everything that is due now or later, until nothing is left.
+    pub(crate) async fn drive(&mut self) -> io::Result<()> {
+        for _ in 0..MOST_TRIES {
+            let Some(due) = self.lambda.next_due(&self.cloud.lock().queues) else {
+                return Ok(());
+            };
+            self.loopback.skip_to(due);
+            self.step().await?;
+        }
+        self.notes.push(format!(
+            "stopped after {MOST_TRIES} steps, with messages still waiting"
+        ));
+        Ok(())
+    }
+
+    /// What a person does who has removed the cause: all dead letters go round again.
+    pub(crate) async fn redrive(&mut self) -> io::Result<()> {
+        let now = self.now();
+        let moved = {
+            let mut state = self.cloud.lock();
+            state.faults.clear();
+            state
+                .queues
+                .move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL)
+                .map_err(io::Error::other)?
+        };
+        self.notes.push(format!(
+            "redrive after try {}: faults cleared, dead letters moved to the retry queue: {moved}",
+            self.tries.len()
+        ));
+        self.drive().await
+    }
+
+    async fn step(&mut self) -> io::Result<()> {
+        let next = self.lambda.next(self.now(), &mut self.cloud.lock().queues);
+        match next {
+            Some(invocation) => self.attempt(invocation).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn attempt(&mut self, invocation: Invocation) -> io::Result<()> {
+        let at = self.now();
+        let outcome = self.run(&invocation).await?;
+        let now = self.now();
+        self.lambda
+            .finish(now, &mut self.cloud.lock().queues, &invocation, &outcome);
+        self.tries.push(Try {
+            at,
+            took: now.saturating_sub(at),
+            invocation,
+            outcome,
+        });
+        Ok(())
+    }
+
+    /// Runs one invocation as Lambda does: a function that ends or exceeds its timeout has failed, and the next
+    /// invocation starts a new one.
+    async fn run(&mut self, invocation: &Invocation) -> io::Result<Result<Value, FunctionError>> {
+        let mut function = match self.function.take() {
+            Some(function) => function,
+            None => Function::start(self.loopback.address(), &self.variables, &self.log)?,
+        };
+        let error = |error_type: &str, message: String| {
+            Err(FunctionError {
+                error_type: error_type.to_owned(),
+                message,
+            })
+        };
+        tokio::select! {
+            // An error that the function reports before it ends says more than its end.
+            biased;
+            outcome = self.loopback.invoke(invocation) => {
+                self.function = Some(function);
+                Ok(outcome)
+            }
+            status = function.ended() => Ok(error("Runtime.ExitError", format!("the function ended: {}", status?))),
+            () = tokio::time::sleep(invocation.timeout) => {
+                Ok(error("Sandbox.Timedout", format!("the function timed out after {} s", invocation.timeout.as_secs())))
+            }
+        }
+    }
+}

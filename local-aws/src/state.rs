@@ -1,0 +1,81 @@
+//! Everything the cloud knows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::account::OptRegions;
+use crate::call::Call;
+use crate::epoch::Epoch;
+use crate::fault::Fault;
+use crate::guardduty::GuardDuty;
+use crate::organization::{Account, Organization};
+use crate::queues::Queues;
+use crate::setup::Setup;
+
+/// Everything the cloud knows. Tests read and change it at will.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The account whose credentials all requests carry.
+    pub admin_account: String,
+    /// AWS Organizations.
+    pub organization: Organization,
+    /// `GuardDuty` by Region. A Region that is missing does not exist.
+    pub guardduty: BTreeMap<String, GuardDuty>,
+    /// Amazon SQS.
+    pub queues: Queues,
+    /// AWS Account Management.
+    pub account: OptRegions,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Every request so far.
+    pub calls: Vec<Call>,
+    /// The process under test dies once so many calls were made in all: a later one has no effect and no answer.
+    pub dies_after: Option<usize>,
+    /// How long every call takes.
+    pub latency: Duration,
+    /// What the wall clock shows at virtual time zero.
+    pub epoch: Epoch,
+}
+
+impl State {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let accounts = setup
+            .accounts
+            .iter()
+            .map(|(id, email)| (id.clone(), Account::active(email)))
+            .collect();
+        Self {
+            admin_account: setup.admin_account.clone(),
+            organization: Organization {
+                id: "o-exampleorgid".to_owned(),
+                management_account: setup.management_account.clone(),
+                accounts,
+            },
+            guardduty: setup
+                .regions
+                .iter()
+                .map(|region| (region.clone(), GuardDuty::new(region)))
+                .collect(),
+            queues: Queues::default(),
+            account: OptRegions {
+                statuses: setup
+                    .regions
+                    .iter()
+                    .map(|region| (region.clone(), "ENABLED_BY_DEFAULT".to_owned()))
+                    .collect(),
+            },
+            faults: Vec::new(),
+            calls: Vec::new(),
+            dies_after: None,
+            latency: setup.latency,
+            epoch: setup.epoch,
+        }
+    }
+
+    /// `GuardDuty` in a Region, which comes into being if it did not exist.
+    pub fn guardduty_in(&mut self, region: &str) -> &mut GuardDuty {
+        self.guardduty
+            .entry(region.to_owned())
+            .or_insert_with(|| GuardDuty::new(region))
+    }
+}

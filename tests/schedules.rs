@@ -1,0 +1,435 @@
+//! Nothing is lost, for schedules that nobody thought of: random organizations, events, doubles, faults and deaths.
+//!
+//! A failing schedule shrinks and is kept in `tests/schedules.regressions`, which every later run tries first.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking; the soak prints what it did"
+)]
+
+mod world;
+
+use std::time::{Duration, Instant};
+
+use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, Member, Setup};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+use serde_json::{Value, json};
+use world::{World, operator};
+
+const IDS: [&str; 5] = [
+    "100000000001",
+    "100000000002",
+    "100000000003",
+    "100000000004",
+    "100000000005",
+];
+const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-2"];
+const OPERATIONS: [&str; 8] = [
+    "ListRegions",
+    "DescribeAccount",
+    "ListDetectors",
+    "GetMembers",
+    "CreateMembers",
+    "StartMonitoringMembers",
+    "SendMessageBatch",
+    "ChangeMessageVisibilityBatch",
+];
+
+#[derive(Debug, Clone)]
+struct Schedule {
+    regions: usize,
+    enables_after: u64,
+    resume: bool,
+    excluded: bool,
+    accounts: Vec<Plan>,
+    events: Vec<Arrival>,
+    faults: Vec<Fault>,
+    deaths: Vec<usize>,
+}
+
+/// An account at its start. It becomes ACTIVE, known and with a good address once the faults end.
+#[derive(Debug, Clone)]
+struct Plan {
+    state: &'static str,
+    known: bool,
+    email: Option<&'static str>,
+    members: Vec<Option<&'static str>>,
+}
+
+#[derive(Debug, Clone)]
+struct Arrival {
+    at: u64,
+    accounts: Vec<usize>,
+    from_event_bridge: bool,
+}
+
+fn schedules() -> impl Strategy<Value = Schedule> {
+    let organization = (1..=REGIONS.len(), select(vec![0, 45, 600]), any::<bool>(), any::<bool>());
+    let accounts = prop::collection::vec(plan(), 1..=IDS.len());
+    let events = prop::collection::vec(arrival(), 1..6);
+    let faults = prop::collection::vec(fault(), 0..5);
+    let deaths = prop::collection::vec(0..40_usize, 0..4);
+    (organization, accounts, events, faults, deaths).prop_map(
+        |((regions, enables_after, resume, excluded), accounts, events, faults, deaths)| Schedule {
+            regions,
+            enables_after,
+            resume,
+            excluded,
+            accounts,
+            events,
+            faults,
+            deaths,
+        },
+    )
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let states = vec!["ACTIVE", "ACTIVE", "ACTIVE", "PENDING_ACTIVATION", "SUSPENDED", "CLOSED"];
+    let emails = vec![
+        Some("good@example.com"),
+        Some("also.good@example.com"),
+        Some("o'brien@example.com"),
+        None,
+    ];
+    let statuses = vec![None, None, Some("Enabled"), Some("Disabled"), Some("Removed"), Some("Created")];
+    let members = prop::collection::vec(select(statuses), REGIONS.len());
+    (select(states), prop::bool::weighted(0.8), select(emails), members).prop_map(
+        |(state, known, email, members)| Plan {
+            state,
+            known,
+            email,
+            members,
+        },
+    )
+}
+
+fn arrival() -> impl Strategy<Value = Arrival> {
+    let accounts = subsequence((0..IDS.len()).collect::<Vec<_>>(), 1..=IDS.len());
+    (0..900_u64, accounts, any::<bool>()).prop_map(|(at, accounts, from_event_bridge)| Arrival {
+        at,
+        accounts,
+        from_event_bridge,
+    })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let error = |status, code: Option<&str>| FaultKind::Error {
+        status,
+        code: code.map(str::to_owned),
+        message: "a fault".to_owned(),
+    };
+    let kinds = vec![
+        error(400, Some("ThrottlingException")),
+        error(429, None),
+        error(400, Some("BadRequestException")),
+        error(403, Some("AccessDeniedException")),
+        error(500, Some("InternalServerErrorException")),
+        error(503, None),
+        FaultKind::Delay(Duration::from_secs(3)),
+        FaultKind::Delay(Duration::from_mins(10)),
+        FaultKind::Drop { effect: false },
+        FaultKind::Drop { effect: true },
+        FaultKind::Garbage,
+        FaultKind::Empty,
+        FaultKind::WithoutUnprocessedAccounts,
+        FaultKind::Unprocessed("Internal error".to_owned()),
+        FaultKind::Unprocessed("must first enable GuardDuty".to_owned()),
+    ];
+    let times = prop::option::weighted(0.7, 1..8_usize);
+    let region = prop::option::of(select(REGIONS.to_vec()));
+    (select(OPERATIONS.to_vec()), select(kinds), region, 1..4_usize, times).prop_map(
+        |(operation, kind, region, from, times)| {
+            let mut fault = Fault::always(operation, kind).from(from);
+            fault.region = region.map(str::to_owned);
+            fault.times = times;
+            fault
+        },
+    )
+}
+
+impl Arrival {
+    /// The accounts that the event names.
+    fn named(&self) -> impl Iterator<Item = usize> {
+        let count = if self.from_event_bridge { 1 } else { self.accounts.len() };
+        self.accounts.iter().take(count).copied()
+    }
+}
+
+impl Schedule {
+    fn world(&self) -> World {
+        let mut accounts = vec![
+            (ADMIN_ACCOUNT.to_owned(), "security@example.com".to_owned()),
+            (MANAGEMENT_ACCOUNT.to_owned(), "management@example.com".to_owned()),
+        ];
+        accounts.extend(
+            self.accounts
+                .iter()
+                .zip(IDS)
+                .filter(|(plan, _)| plan.known)
+                .map(|(_, id)| (id.to_owned(), "good@example.com".to_owned())),
+        );
+        let setup = Setup {
+            regions: REGIONS[..self.regions].iter().map(|r| (*r).to_owned()).collect(),
+            accounts,
+            latency: Duration::from_millis(30),
+            ..Setup::default()
+        };
+        let resume = self.resume.to_string();
+        let excluded = if self.excluded { IDS[0] } else { "" };
+        let world = World::of(
+            &setup,
+            &[("RESUME_SUSPENDED_MEMBERS", &resume), ("EXCLUDED_ACCOUNTS", excluded)],
+        );
+        let prepare = || {
+            let mut cloud = world.cloud.lock();
+            for (plan, id) in self.accounts.iter().zip(IDS) {
+                if let Some(account) = cloud.organization.accounts.get_mut(id) {
+                    account.set_state(plan.state);
+                    account.email = plan.email.map(str::to_owned);
+                }
+                for (status, region) in plan.members.iter().zip(&setup.regions) {
+                    let guardduty = cloud.guardduty_in(region);
+                    guardduty.enables_after = Duration::from_secs(self.enables_after);
+                    if let Some(status) = status {
+                        let member = Member::new("good@example.com", status);
+                        guardduty.members.insert(id.to_owned(), member);
+                    }
+                }
+            }
+            cloud.faults.clone_from(&self.faults);
+        };
+        prepare();
+        world
+    }
+
+    fn payload(&self, arrival: &Arrival) -> Value {
+        let ids: Vec<&str> = arrival.accounts.iter().map(|index| IDS[*index]).collect();
+        if arrival.from_event_bridge {
+            return json!({"version": "0", "id": format!("e-{}", arrival.at), "detail": {
+                "eventSource": "organizations.amazonaws.com",
+                "eventName": "CreateAccountResult",
+                "serviceEventDetails": {
+                    "createAccountStatus": {"state": "SUCCEEDED", "accountId": ids[0]},
+                },
+            }});
+        }
+        operator(&ids)
+    }
+
+    /// Whether a pair may be left as it is, for good.
+    fn skipped(&self, index: usize, region: usize) -> bool {
+        if self.excluded && index == 0 {
+            return true;
+        }
+        self.accounts.get(index).is_some_and(|plan| {
+            (plan.known && matches!(plan.state, "SUSPENDED" | "CLOSED"))
+                || (!self.resume && plan.members[region] == Some("Disabled"))
+        })
+    }
+
+    fn check(&self, world: &World, submitted: &[&Arrival]) {
+        let owed = world.owed();
+        for index in submitted.iter().flat_map(|event| event.named()) {
+            let enabled = world.enabled_regions(IDS[index]);
+            for (at, region) in REGIONS[..self.regions].iter().enumerate() {
+                let pair = (IDS[index].to_owned(), (*region).to_owned());
+                assert!(
+                    enabled.contains(*region) || owed.contains(&pair) || self.skipped(index, at),
+                    "{pair:?} is lost"
+                );
+            }
+        }
+    }
+
+    async fn run(&self) {
+        let mut world = self.world();
+        let mut events: Vec<&Arrival> = self.events.iter().collect();
+        events.sort_by_key(|event| event.at);
+        let mut deaths = self.deaths.iter();
+        for (submitted, event) in events.iter().enumerate() {
+            let at = Duration::from_secs(event.at);
+            loop {
+                let calls = world.cloud.lock().calls.len();
+                if world.cloud.lock().dies_after.is_none()
+                    && let Some(after) = deaths.next()
+                {
+                    world.cloud.lock().dies_after = Some(calls + after);
+                }
+                if !world.step(at).await {
+                    break;
+                }
+                self.check(&world, &events[..submitted]);
+            }
+            tokio::time::sleep(at.saturating_sub(world.cloud.elapsed())).await;
+            let now = world.cloud.elapsed();
+            world.lambda.submit(now, self.payload(event));
+        }
+        let end = world.cloud.elapsed() + Duration::from_hours(12);
+        while world.step(end).await {
+            self.check(&world, &events);
+        }
+        self.heal(&mut world).await;
+    }
+
+    /// The faults end, what a person must mend is mended, the dead letters are redriven: all converge.
+    async fn heal(&self, world: &mut World) {
+        let mend = || {
+            let mut cloud = world.cloud.lock();
+            cloud.faults.clear();
+            cloud.dies_after = None;
+            for index in 0..IDS.len() {
+                let account = cloud.organization.accounts.entry(IDS[index].to_owned());
+                let account = account.or_insert_with(|| local_aws::Account::active("good@example.com"));
+                account.email = Some("good@example.com".to_owned());
+                let gone = self
+                    .accounts
+                    .get(index)
+                    .is_some_and(|plan| plan.known && matches!(plan.state, "SUSPENDED" | "CLOSED"));
+                if !gone {
+                    account.set_state("ACTIVE");
+                }
+            }
+        };
+        mend();
+        world.redrive();
+        world.drive(Duration::from_hours(12)).await;
+        for index in self.events.iter().flat_map(Arrival::named) {
+            let enabled = world.enabled_regions(IDS[index]);
+            for (at, region) in REGIONS[..self.regions].iter().enumerate() {
+                assert!(
+                    enabled.contains(*region) || self.skipped(index, at),
+                    "{} in {region} did not converge",
+                    IDS[index]
+                );
+            }
+        }
+        assert_eq!(json!(world.dead_letters()), json!([]), "dead letters are left");
+        assert_eq!(json!(world.retries()), json!([]), "messages are left");
+    }
+
+    /// In virtual time, in a runtime of its own.
+    fn play(&self) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+            .block_on(self.run());
+    }
+}
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/schedules.regressions",
+        ))),
+        ..Config::default()
+    })
+}
+
+fn play(cases: u32) {
+    let result = runner(cases).run(&schedules(), |schedule| {
+        schedule.play();
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn no_random_schedule_loses_a_pair_and_every_one_converges() {
+    play(300);
+}
+
+/// Outside the default run: `cargo test --release --test schedules -- --ignored --nocapture`.
+#[test]
+#[ignore = "100,000 schedules take tens of minutes"]
+fn soak_of_a_hundred_thousand_random_schedules() {
+    let start = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = u32::try_from(100_000_usize.div_ceil(threads)).expect("a small number");
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| play(each));
+        }
+    });
+    let all = u64::from(each) * u64::try_from(threads).expect("a small number");
+    println!("soak: {all} schedules, no pair lost, {} s", start.elapsed().as_secs());
+}
+
+/// Any JSON at all.
+fn json_values() -> impl Strategy<Value = Value> {
+    let keys = select(vec![
+        "detail", "accounts", "Records", "version", "eventSource", "eventName", "accountId",
+        "serviceEventDetails", "createAccountStatus", "requestPayload", "x",
+    ]);
+    let leaves = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        select(vec!["organizations.amazonaws.com", "CreateAccountResult", "12345678901", "aws:sqs"])
+            .prop_map(Value::from),
+    ];
+    leaves.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((keys.clone(), inner), 0..6).prop_map(|members| {
+                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            }),
+        ]
+    })
+}
+
+fn in_world<T>(work: impl AsyncFnOnce(&World) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async { work(&World::new()).await })
+}
+
+proptest! {
+    #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn any_json_as_an_event_is_refused_without_a_call_to_aws(payload in json_values()) {
+        let refused = in_world(async |world| {
+            let reply = world.invoke(&payload).await;
+            (reply.is_err(), world.cloud.lock().calls.len())
+        });
+        prop_assert_eq!(refused, (true, 0));
+    }
+
+    #[test]
+    fn any_bytes_as_an_event_are_refused_without_a_call_to_aws(payload in ".{0,200}") {
+        let refused = in_world(async |world| {
+            let reply = world.invoke_raw(&payload, world::TIMEOUT).await;
+            (reply.is_err(), world.cloud.lock().calls.len())
+        });
+        prop_assert_eq!(refused, (true, 0));
+    }
+
+    #[test]
+    fn any_json_in_the_retry_queue_stays_there_without_a_call_to_aws(body in json_values()) {
+        let batch = json!({"Records": [{
+            "messageId": "m-1",
+            "receiptHandle": "r-1",
+            "body": body.to_string(),
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+        }]});
+        let (reply, calls) = in_world(async |world| {
+            let reply = world.invoke(&batch).await;
+            (reply, world.cloud.lock().calls.len())
+        });
+        prop_assert_eq!(reply.ok(), Some(json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]})));
+        prop_assert_eq!(calls, 0);
+    }
+}
