@@ -156,7 +156,7 @@ fn step(described: &Result<Account, Ending>, membership: Membership, rules: Rule
         (Membership::Suspended(_), _) if rules.resume_suspended => Step::Resume,
         (Membership::Suspended(detector_id), _) => Step::End(
             Ending::said(
-                Outcome::Skipped(Reason::MemberSuspended),
+                Outcome::Refused(Reason::MemberSuspended),
                 "relationshipStatus is Disabled",
             )
             .at(&detector_id),
@@ -420,7 +420,7 @@ mod tests {
         let suspended = || Membership::Suspended("d1".to_owned());
         assert_eq!(
             outcome(step(&account(State::Active), suspended(), RULES)),
-            Outcome::Skipped(Reason::MemberSuspended)
+            Outcome::Refused(Reason::MemberSuspended)
         );
         let rules = Rules {
             resume_suspended: true,

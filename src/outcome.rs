@@ -57,7 +57,7 @@ reasons! {
     NotAdministrator = "not-administrator",
     /// The administrator has as many members as `GuardDuty` allows.
     MemberLimitReached = "member-limit-reached",
-    /// Someone suspended the member, and `RESUME_SUSPENDED_MEMBERS` is not `true`.
+    /// Someone suspended the member; it is left alone, because `RESUME_SUSPENDED_MEMBERS` is not `true`.
     MemberSuspended = "member-suspended",
     /// `GuardDuty` has no detector of ours in this Region.
     NoDetector = "no-detector",

@@ -33,7 +33,9 @@ fn world() -> World {
         latency: Duration::from_millis(20),
         ..Setup::default()
     };
-    setup.accounts.push((BAD_ADDRESS.to_owned(), "o'brien@example.com".to_owned()));
+    setup
+        .accounts
+        .push((BAD_ADDRESS.to_owned(), "o'brien@example.com".to_owned()));
     let world = World::of(&setup, &[("RESUME_SUSPENDED_MEMBERS", "true")]);
     for region in &setup.regions {
         let suspended = Member::new("other-account@example.com", "Disabled");
@@ -59,24 +61,45 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
         message: "a fault".to_owned(),
     };
     vec![
-        ("throttled with a code", error(400, Some("ThrottlingException"))),
-        ("throttled, Organizations' code", error(400, Some("TooManyRequestsException"))),
+        (
+            "throttled with a code",
+            error(400, Some("ThrottlingException")),
+        ),
+        (
+            "throttled, Organizations' code",
+            error(400, Some("TooManyRequestsException")),
+        ),
         ("throttled without a code", error(429, None)),
         ("400", error(400, Some("BadRequestException"))),
         ("400 without a code", error(400, None)),
         ("403", error(403, Some("AccessDeniedException"))),
-        ("403, Region not enabled", error(403, Some("UnrecognizedClientException"))),
+        (
+            "403, Region not enabled",
+            error(403, Some("UnrecognizedClientException")),
+        ),
         ("500", error(500, Some("InternalServerErrorException"))),
         ("503", error(503, None)),
         ("timeout", FaultKind::Delay(Duration::from_mins(10))),
-        ("slow past the deadline", FaultKind::Delay(Duration::from_millis(4_900))),
+        (
+            "slow past the deadline",
+            FaultKind::Delay(Duration::from_millis(4_900)),
+        ),
         ("dropped before", FaultKind::Drop { effect: false }),
         ("dropped after", FaultKind::Drop { effect: true }),
         ("garbage body", FaultKind::Garbage),
         ("empty body", FaultKind::Empty),
-        ("missing unprocessedAccounts", FaultKind::WithoutUnprocessedAccounts),
-        ("all unprocessed, known text", FaultKind::Unprocessed("Internal error".to_owned())),
-        ("all unprocessed, new text", FaultKind::Unprocessed("Never seen before".to_owned())),
+        (
+            "missing unprocessedAccounts",
+            FaultKind::WithoutUnprocessedAccounts,
+        ),
+        (
+            "all unprocessed, known text",
+            FaultKind::Unprocessed("Internal error".to_owned()),
+        ),
+        (
+            "all unprocessed, new text",
+            FaultKind::Unprocessed("Never seen before".to_owned()),
+        ),
     ]
 }
 
@@ -85,7 +108,11 @@ async fn operations() -> BTreeSet<String> {
     let mut world = world();
     world.deliver(&operator(&ACCOUNTS)).await;
     let cloud = world.cloud.lock();
-    cloud.calls.iter().map(|call| call.operation.clone()).collect()
+    cloud
+        .calls
+        .iter()
+        .map(|call| call.operation.clone())
+        .collect()
 }
 
 /// Every pair is enabled or owed, and no enabled member was touched.
@@ -95,7 +122,10 @@ fn check(world: &World, cell: &str) {
         let enabled = world.enabled_regions(account);
         for region in ["eu-west-1", "us-east-1"] {
             let pair = (account.to_owned(), region.to_owned());
-            assert!(enabled.contains(region) || owed.contains(&pair), "{cell}: {pair:?} is lost");
+            assert!(
+                enabled.contains(region) || owed.contains(&pair),
+                "{cell}: {pair:?} is lost"
+            );
         }
     }
     // A text of GetMembers that nobody knows is read as "not a member": GuardDuty's text for that is not documented,
@@ -104,7 +134,10 @@ fn check(world: &World, cell: &str) {
         return;
     }
     for (region, guardduty) in &world.cloud.lock().guardduty {
-        assert_eq!(guardduty.touched_enabled, 0, "{cell}: an enabled member was touched in {region}");
+        assert_eq!(
+            guardduty.touched_enabled, 0,
+            "{cell}: an enabled member was touched in {region}"
+        );
     }
 }
 
@@ -130,7 +163,10 @@ async fn run(cell: &str, fault: Fault) {
     check(&world, cell);
     world.drive(Duration::from_hours(12)).await;
     for account in ACCOUNTS {
-        assert!(world.is_enabled_everywhere(account), "{cell}: {account} did not converge");
+        assert!(
+            world.is_enabled_everywhere(account),
+            "{cell}: {account} did not converge"
+        );
     }
     assert_eq!(json!(world.dead_letters()), json!([]), "{cell}");
     assert_eq!(json!(world.retries()), json!([]), "{cell}");

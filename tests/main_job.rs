@@ -27,15 +27,17 @@ fn error(status: u16, code: &str, message: &str) -> FaultKind {
     }
 }
 
-const MANAGEMENT: &str =
-    "Operation failed because your organization master must first enable GuardDuty to be added as a member";
+const MANAGEMENT: &str = "Operation failed because your organization master must first enable GuardDuty to be added as a member";
 
 #[tokio::test(start_paused = true)]
 async fn a_new_account_is_enrolled_in_every_region() {
     let world = World::new();
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
     for region in REGIONS {
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, region), json!({"outcome": "enrolled"}));
+        assert_eq!(
+            outcome(&reply, NEW_ACCOUNT, region),
+            json!({"outcome": "enrolled"})
+        );
     }
     assert!(world.is_enabled_everywhere(NEW_ACCOUNT));
     assert!(world.dead_letters().is_empty());
@@ -49,7 +51,10 @@ async fn a_second_delivery_changes_nothing_and_makes_no_createmembers_call() {
     world.forget_calls();
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
     for region in REGIONS {
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, region), json!({"outcome": "already-enabled"}));
+        assert_eq!(
+            outcome(&reply, NEW_ACCOUNT, region),
+            json!({"outcome": "already-enabled"})
+        );
     }
     assert!(world.calls("CreateMembers").is_empty());
 }
@@ -91,7 +96,9 @@ async fn a_refused_pair_is_a_dead_letter_with_guarddutys_own_text_and_touches_no
     let letters = world.dead_letters();
     assert_eq!(letters.len(), 1);
     let letter = letters[0].as_object().unwrap();
-    let detector = world.cloud.lock().guardduty["eu-west-1"].detector_id.clone();
+    let detector = world.cloud.lock().guardduty["eu-west-1"]
+        .detector_id
+        .clone();
     assert_eq!(letter["version"], 1);
     assert_eq!(letter["accountId"], NEW_ACCOUNT);
     assert_eq!(letter["region"], "eu-west-1");
@@ -142,7 +149,12 @@ async fn a_member_that_is_not_enabled_yet_is_pending() {
     let pair = outcome(&reply, NEW_ACCOUNT, "us-east-1");
     assert_eq!(pair["outcome"], "pending");
     assert_eq!(pair["reason"], "not-yet-enabled");
-    assert!(pair["result"].as_str().unwrap().starts_with("relationshipStatus is "));
+    assert!(
+        pair["result"]
+            .as_str()
+            .unwrap()
+            .starts_with("relationshipStatus is ")
+    );
     assert_eq!(world.retries().len(), 1);
 }
 
@@ -150,10 +162,19 @@ async fn a_member_that_is_not_enabled_yet_is_pending() {
 async fn a_reply_that_leaves_the_unprocessed_accounts_out_is_not_believed() {
     let world = World::new();
     world.fault(Fault::always("CreateMembers", refused("Internal error")).in_region("us-east-1"));
-    world.fault(Fault::always("CreateMembers", FaultKind::WithoutUnprocessedAccounts));
+    world.fault(Fault::always(
+        "CreateMembers",
+        FaultKind::WithoutUnprocessedAccounts,
+    ));
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1")["outcome"], "pending");
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], "enrolled");
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "us-east-1")["outcome"],
+        "pending"
+    );
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
+        "enrolled"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,21 +184,29 @@ async fn already_a_member_counts_only_once_getmembers_says_enabled() {
     world.fault(Fault::always("CreateMembers", refused(already)).in_region("us-east-1"));
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
     let pair = outcome(&reply, NEW_ACCOUNT, "us-east-1");
-    assert_eq!(pair, json!({"outcome": "pending", "reason": "not-yet-enabled", "result": already}));
+    assert_eq!(
+        pair,
+        json!({"outcome": "pending", "reason": "not-yet-enabled", "result": already})
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_region_that_is_down_delays_no_other() {
     let world = World::new();
     world.fault(
-        Fault::always("GetMembers", FaultKind::Delay(Duration::from_hours(1))).in_region("us-east-1"),
+        Fault::always("GetMembers", FaultKind::Delay(Duration::from_hours(1)))
+            .in_region("us-east-1"),
     );
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
     assert_eq!(
         outcome(&reply, NEW_ACCOUNT, "us-east-1"),
         json!({"outcome": "deferred", "reason": "unavailable", "result": "NoAnswer: no answer in time"})
     );
-    let last = world.calls("CreateMembers").iter().map(|call| call.at).max();
+    let last = world
+        .calls("CreateMembers")
+        .iter()
+        .map(|call| call.at)
+        .max();
     assert_eq!(last, Some(Duration::ZERO));
     assert_eq!(world.enabled_regions(NEW_ACCOUNT).len(), REGIONS.len() - 1);
 }
@@ -190,22 +219,39 @@ async fn a_detector_that_was_replaced_is_looked_up_anew_once() {
         Some("00000000000000000000000000000001".to_owned());
     world.forget_calls();
     let reply = world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"], "enrolled");
+    assert_eq!(
+        outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"],
+        "enrolled"
+    );
     assert_eq!(world.calls("ListDetectors").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_detector_that_is_never_ours_is_refused_after_one_more_look() {
-    let text = "The request is rejected because the input detectorId is not owned by the current account.";
+    let text =
+        "The request is rejected because the input detectorId is not owned by the current account.";
     let world = World::new();
     world.fault(
         Fault::always("GetMembers", error(400, "BadRequestException", text)).in_region("eu-west-1"),
     );
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"], "no-detector");
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"],
+        "no-detector"
+    );
     let in_region = |call: &&local_aws::Call| call.region == "eu-west-1";
-    assert_eq!(world.calls("ListDetectors").iter().filter(in_region).count(), 2);
-    assert_eq!(world.calls("GetMembers").iter().filter(in_region).count(), 2);
+    assert_eq!(
+        world
+            .calls("ListDetectors")
+            .iter()
+            .filter(in_region)
+            .count(),
+        2
+    );
+    assert_eq!(
+        world.calls("GetMembers").iter().filter(in_region).count(),
+        2
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,16 +263,26 @@ async fn a_missing_detector_is_refused_where_the_region_was_listed_and_skipped_u
         let pair = outcome(&reply, NEW_ACCOUNT, "eu-west-1");
         assert_eq!(pair["outcome"], outcome_name);
         assert_eq!(pair["reason"], "no-detector");
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1")["outcome"], "enrolled");
+        assert_eq!(
+            outcome(&reply, NEW_ACCOUNT, "us-east-1")["outcome"],
+            "enrolled"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_region_that_is_not_enabled_is_refused_with_its_reason() {
     let world = World::with(&[("REGIONS", "eu-west-1,us-east-1")]);
-    world.cloud.lock().guardduty_in("eu-west-1").enabled_for_admin = false;
+    world
+        .cloud
+        .lock()
+        .guardduty_in("eu-west-1")
+        .enabled_for_admin = false;
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"], "region-disabled");
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"],
+        "region-disabled"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,10 +303,19 @@ async fn all_covers_the_enabled_regions_and_no_other() {
 #[tokio::test(start_paused = true)]
 async fn without_the_list_of_regions_the_invocation_is_an_error_because_no_pair_can_be_named() {
     let world = World::new();
-    world.fault(Fault::always("ListRegions", error(403, "AccessDeniedException", "no")));
+    world.fault(Fault::always(
+        "ListRegions",
+        error(403, "AccessDeniedException", "no"),
+    ));
     let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
-    assert!(failed.to_string().contains("account:ListRegions"), "{failed}");
-    assert!(failed.to_string().contains("AccessDeniedException: no"), "{failed}");
+    assert!(
+        failed.to_string().contains("account:ListRegions"),
+        "{failed}"
+    );
+    assert!(
+        failed.to_string().contains("AccessDeniedException: no"),
+        "{failed}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,9 +324,18 @@ async fn the_administrator_and_excluded_accounts_are_skipped_without_a_word_to_g
         ("EXCLUDED_ACCOUNTS", OTHER_ACCOUNT),
         ("REGIONS", "eu-west-1"),
     ]);
-    let reply = world.invoke(&operator(&[ADMIN_ACCOUNT, OTHER_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, ADMIN_ACCOUNT, "eu-west-1")["reason"], "administrator-account");
-    assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["reason"], "excluded");
+    let reply = world
+        .invoke(&operator(&[ADMIN_ACCOUNT, OTHER_ACCOUNT]))
+        .await
+        .unwrap();
+    assert_eq!(
+        outcome(&reply, ADMIN_ACCOUNT, "eu-west-1")["reason"],
+        "administrator-account"
+    );
+    assert_eq!(
+        outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["reason"],
+        "excluded"
+    );
     assert!(world.cloud.lock().calls.is_empty());
     assert!(world.dead_letters().is_empty());
 }
@@ -277,7 +351,12 @@ async fn only_an_active_account_is_enrolled() {
         let world = World::new();
         let set = |state: &str| {
             let mut cloud = world.cloud.lock();
-            cloud.organization.accounts.get_mut(NEW_ACCOUNT).unwrap().set_state(state);
+            cloud
+                .organization
+                .accounts
+                .get_mut(NEW_ACCOUNT)
+                .unwrap()
+                .set_state(state);
         };
         set(state);
         let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
@@ -303,11 +382,19 @@ async fn the_old_status_serves_where_organizations_sends_no_state() {
     let world = World::new();
     let forget_state = || {
         let mut cloud = world.cloud.lock();
-        cloud.organization.accounts.get_mut(NEW_ACCOUNT).unwrap().state = None;
+        cloud
+            .organization
+            .accounts
+            .get_mut(NEW_ACCOUNT)
+            .unwrap()
+            .state = None;
     };
     forget_state();
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], "enrolled");
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
+        "enrolled"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,7 +407,11 @@ async fn an_address_in_the_event_serves_only_where_organizations_has_none() {
         }})
     };
     for (known, in_event, outcome_name) in [
-        (Some("new-account@example.com"), "other@example.com", "enrolled"),
+        (
+            Some("new-account@example.com"),
+            "other@example.com",
+            "enrolled",
+        ),
         (None, "other@example.com", "enrolled"),
         (None, "****", "refused"),
     ] {
@@ -332,17 +423,23 @@ async fn an_address_in_the_event_serves_only_where_organizations_has_none() {
         };
         set(known);
         let reply = world.invoke(&event(in_event)).await.unwrap();
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], outcome_name);
+        assert_eq!(
+            outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
+            outcome_name
+        );
         let cloud = world.cloud.lock();
         let member = cloud.guardduty["eu-west-1"].members.get(NEW_ACCOUNT);
         let address = member.map(|member| member.email.as_str());
-        assert_eq!(address, (outcome_name == "enrolled").then_some(known.unwrap_or(in_event)));
+        assert_eq!(
+            address,
+            (outcome_name == "enrolled").then_some(known.unwrap_or(in_event))
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
-    for (resume, name) in [("false", "skipped"), ("true", "enrolled")] {
+    for (resume, name) in [("false", "refused"), ("true", "enrolled")] {
         let world = World::with(&[("RESUME_SUSPENDED_MEMBERS", resume)]);
         let member = local_aws::Member::new("new-account@example.com", "Disabled");
         world
@@ -355,7 +452,10 @@ async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
         assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], name);
         let creates = world.calls("CreateMembers");
         assert!(creates.iter().all(|call| call.region != "eu-west-1"));
-        assert_eq!(world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"), resume == "true");
+        assert_eq!(
+            world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"),
+            resume == "true"
+        );
     }
 }
 
@@ -370,52 +470,79 @@ async fn a_removed_member_is_created_again() {
         .members
         .insert(NEW_ACCOUNT.to_owned(), member);
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], "enrolled");
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
+        "enrolled"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn fifty_one_accounts_are_two_calls_a_region() {
-    let ids: Vec<String> = (0..51).map(|n| format!("{:012}", 700_000_000_000_u64 + n)).collect();
+    let ids: Vec<String> = (0..51)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
     let mut setup = local_aws::Setup::default();
-    setup
-        .accounts
-        .extend(ids.iter().map(|id| (id.clone(), format!("a{id}@example.com"))));
+    setup.accounts.extend(
+        ids.iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    );
     let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let reply = world.invoke(&operator(&ids)).await.unwrap();
-    let sizes: Vec<usize> =
-        world.calls("CreateMembers").iter().map(|call| call.accounts.len()).collect();
+    let sizes: Vec<usize> = world
+        .calls("CreateMembers")
+        .iter()
+        .map(|call| call.accounts.len())
+        .collect();
     assert_eq!(sizes, [50, 1]);
-    assert!(ids.iter().all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled"));
+    assert!(
+        ids.iter()
+            .all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled")
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_address_among_fifty_costs_two_calls_more_and_stops_nobody_else() {
-    let ids: Vec<String> = (0..50).map(|n| format!("{:012}", 700_000_000_000_u64 + n)).collect();
+    let ids: Vec<String> = (0..50)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
     let mut setup = local_aws::Setup::default();
-    setup
-        .accounts
-        .extend(ids.iter().map(|id| (id.clone(), format!("a{id}@example.com"))));
+    setup.accounts.extend(
+        ids.iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    );
     setup.accounts.last_mut().unwrap().1 = "o'brien@example.com".to_owned();
     let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let reply = world.invoke(&operator(&ids)).await.unwrap();
     let (bad, good) = ids.split_last().unwrap();
-    assert_eq!(outcome(&reply, bad, "eu-west-1")["reason"], "email-rejected");
-    assert!(good.iter().all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled"));
+    assert_eq!(
+        outcome(&reply, bad, "eu-west-1")["reason"],
+        "email-rejected"
+    );
+    assert!(
+        good.iter()
+            .all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled")
+    );
     assert_eq!(world.calls("CreateMembers").len(), 3);
-    let text = world.dead_letters()[0]["result"].as_str().unwrap().to_owned();
+    let text = world.dead_letters()[0]["result"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(text.contains("invalid or out-of-range value"), "{text}");
     assert!(!text.contains('@'), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_that_no_address_explains_is_narrowed_down_to_its_account() {
-    let ids: Vec<String> = (0..50).map(|n| format!("{:012}", 700_000_000_000_u64 + n)).collect();
+    let ids: Vec<String> = (0..50)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
     let mut setup = local_aws::Setup::default();
-    setup
-        .accounts
-        .extend(ids.iter().map(|id| (id.clone(), format!("a{id}@example.com"))));
+    setup.accounts.extend(
+        ids.iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    );
     let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
     let text = "The request is rejected for a reason that nobody has seen.";
     let odd = &ids[17];
@@ -427,7 +554,9 @@ async fn a_bad_request_that_no_address_explains_is_narrowed_down_to_its_account(
     let pair = outcome(&reply, odd, "eu-west-1");
     assert_eq!(pair["outcome"], "deferred");
     assert_eq!(pair["reason"], "unknown");
-    let enrolled = ids.iter().filter(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled");
+    let enrolled = ids
+        .iter()
+        .filter(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled");
     assert_eq!(enrolled.count(), 49);
     assert!(world.calls("CreateMembers").len() <= 13);
 }
@@ -438,34 +567,52 @@ async fn pairs_that_are_not_done_before_the_deadline_are_handed_on() {
     for operation in ["GetMembers", "CreateMembers"] {
         // Slow, but never too slow for one call.
         world.fault(
-            Fault::always(operation, FaultKind::Delay(Duration::from_secs(4))).in_region("us-east-1"),
+            Fault::always(operation, FaultKind::Delay(Duration::from_secs(4)))
+                .in_region("us-east-1"),
         );
     }
     let payload = operator(&[NEW_ACCOUNT]).to_string();
-    let reply = world.invoke_raw(&payload, Duration::from_secs(20)).await.unwrap();
+    let reply = world
+        .invoke_raw(&payload, Duration::from_secs(20))
+        .await
+        .unwrap();
     assert_eq!(
         outcome(&reply, NEW_ACCOUNT, "us-east-1"),
         json!({"outcome": "deferred", "reason": "deadline"})
     );
-    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], "enrolled");
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
+        "enrolled"
+    );
     assert_eq!(world.retries().len(), 1);
     assert!(world.cloud.elapsed() <= Duration::from_secs(11));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_reached_before_the_deadline_stays_reached() {
-    let ids: Vec<String> = (0..120).map(|n| format!("{:012}", 700_000_000_000_u64 + n)).collect();
+    let ids: Vec<String> = (0..120)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
     let mut setup = local_aws::Setup::default();
-    setup
-        .accounts
-        .extend(ids.iter().map(|id| (id.clone(), format!("a{id}@example.com"))));
+    setup.accounts.extend(
+        ids.iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    );
     let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    world.fault(Fault::always("CreateMembers", FaultKind::Delay(Duration::from_secs(4))));
+    world.fault(Fault::always(
+        "CreateMembers",
+        FaultKind::Delay(Duration::from_secs(4)),
+    ));
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let payload = operator(&all).to_string();
-    let reply = world.invoke_raw(&payload, Duration::from_secs(20)).await.unwrap();
+    let reply = world
+        .invoke_raw(&payload, Duration::from_secs(20))
+        .await
+        .unwrap();
     let count = |name: &str| {
-        let pairs = all.iter().map(|id| outcome(&reply, id, "eu-west-1")["outcome"].clone());
+        let pairs = all
+            .iter()
+            .map(|id| outcome(&reply, id, "eu-west-1")["outcome"].clone());
         pairs.filter(|outcome| outcome == name).count()
     };
     assert_eq!((count("enrolled"), count("deferred")), (100, 20));
@@ -477,7 +624,10 @@ async fn the_handler_fails_only_where_a_pair_could_not_be_handed_on() {
     let down = || error(503, "ServiceUnavailable", "down");
     let world = World::new();
     world.fault(Fault::always("SendMessageBatch", down()));
-    assert!(world.invoke(&operator(&[NEW_ACCOUNT])).await.is_ok(), "nothing to hand on");
+    assert!(
+        world.invoke(&operator(&[NEW_ACCOUNT])).await.is_ok(),
+        "nothing to hand on"
+    );
 
     let world = World::new();
     world.fault(Fault::always("SendMessageBatch", down()));
@@ -506,7 +656,10 @@ async fn the_failed_part_of_a_sendmessagebatch_is_sent_again() {
 async fn a_message_that_sqs_never_takes_is_an_error_that_names_the_count() {
     let world = World::new();
     world.fault(Fault::always("CreateMembers", refused("Internal error")));
-    world.fault(Fault::always("SendMessageBatch", refused("InternalFailure")));
+    world.fault(Fault::always(
+        "SendMessageBatch",
+        refused("InternalFailure"),
+    ));
     let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
     assert!(failed.to_string().contains("4 of 4 messages"), "{failed}");
 }
@@ -522,14 +675,18 @@ async fn a_429_without_a_code_is_throttling() {
     world.fault(Fault::always("CreateMembers", bare).in_region("us-east-1"));
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
     let pair = outcome(&reply, NEW_ACCOUNT, "us-east-1");
-    assert_eq!((&pair["outcome"], &pair["reason"]), (&json!("deferred"), &json!("throttled")));
+    assert_eq!(
+        (&pair["outcome"], &pair["reason"]),
+        (&json!("deferred"), &json!("throttled"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_region_that_fails_for_ever_does_not_use_up_the_retries_of_the_others() {
     let world = World::with(&[("REGIONS", "eu-west-1,us-east-1")]);
     world.fault(
-        Fault::always("GetMembers", error(503, "ServiceUnavailable", "down")).in_region("us-east-1"),
+        Fault::always("GetMembers", error(503, "ServiceUnavailable", "down"))
+            .in_region("us-east-1"),
     );
     // More failures than one shared retry budget of the SDK (500 tokens, 5 each) would allow.
     for _ in 0..60 {
@@ -541,7 +698,10 @@ async fn one_region_that_fails_for_ever_does_not_use_up_the_retries_of_the_other
             .first(2),
     );
     let reply = world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
-    assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"], "enrolled");
+    assert_eq!(
+        outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"],
+        "enrolled"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -550,7 +710,8 @@ async fn no_message_holds_an_address_even_where_guardduty_repeats_it() {
     let text = "Invalid e-mail new-account@example.com for the account";
     world.fault(Fault::always("CreateMembers", refused(text)).in_region("us-east-1"));
     world.fault(
-        Fault::always("CreateMembers", error(403, "AccessDeniedException", text)).in_region("eu-west-1"),
+        Fault::always("CreateMembers", error(403, "AccessDeniedException", text))
+            .in_region("eu-west-1"),
     );
     let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
     let all = [json!(world.dead_letters()), json!(world.retries()), reply];

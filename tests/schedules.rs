@@ -69,7 +69,12 @@ struct Arrival {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let organization = (1..=REGIONS.len(), select(vec![0, 45, 600]), any::<bool>(), any::<bool>());
+    let organization = (
+        1..=REGIONS.len(),
+        select(vec![0, 45, 600]),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let accounts = prop::collection::vec(plan(), 1..=IDS.len());
     let events = prop::collection::vec(arrival(), 1..6);
     let faults = prop::collection::vec(fault(), 0..5);
@@ -89,23 +94,41 @@ fn schedules() -> impl Strategy<Value = Schedule> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let states = vec!["ACTIVE", "ACTIVE", "ACTIVE", "PENDING_ACTIVATION", "SUSPENDED", "CLOSED"];
+    let states = vec![
+        "ACTIVE",
+        "ACTIVE",
+        "ACTIVE",
+        "PENDING_ACTIVATION",
+        "SUSPENDED",
+        "CLOSED",
+    ];
     let emails = vec![
         Some("good@example.com"),
         Some("also.good@example.com"),
         Some("o'brien@example.com"),
         None,
     ];
-    let statuses = vec![None, None, Some("Enabled"), Some("Disabled"), Some("Removed"), Some("Created")];
+    let statuses = vec![
+        None,
+        None,
+        Some("Enabled"),
+        Some("Disabled"),
+        Some("Removed"),
+        Some("Created"),
+    ];
     let members = prop::collection::vec(select(statuses), REGIONS.len());
-    (select(states), prop::bool::weighted(0.8), select(emails), members).prop_map(
-        |(state, known, email, members)| Plan {
+    (
+        select(states),
+        prop::bool::weighted(0.8),
+        select(emails),
+        members,
+    )
+        .prop_map(|(state, known, email, members)| Plan {
             state,
             known,
             email,
             members,
-        },
-    )
+        })
 }
 
 fn arrival() -> impl Strategy<Value = Arrival> {
@@ -142,20 +165,29 @@ fn fault() -> impl Strategy<Value = Fault> {
     ];
     let times = prop::option::weighted(0.7, 1..8_usize);
     let region = prop::option::of(select(REGIONS.to_vec()));
-    (select(OPERATIONS.to_vec()), select(kinds), region, 1..4_usize, times).prop_map(
-        |(operation, kind, region, from, times)| {
+    (
+        select(OPERATIONS.to_vec()),
+        select(kinds),
+        region,
+        1..4_usize,
+        times,
+    )
+        .prop_map(|(operation, kind, region, from, times)| {
             let mut fault = Fault::always(operation, kind).from(from);
             fault.region = region.map(str::to_owned);
             fault.times = times;
             fault
-        },
-    )
+        })
 }
 
 impl Arrival {
     /// The accounts that the event names.
     fn named(&self) -> impl Iterator<Item = usize> {
-        let count = if self.from_event_bridge { 1 } else { self.accounts.len() };
+        let count = if self.from_event_bridge {
+            1
+        } else {
+            self.accounts.len()
+        };
         self.accounts.iter().take(count).copied()
     }
 }
@@ -164,7 +196,10 @@ impl Schedule {
     fn world(&self) -> World {
         let mut accounts = vec![
             (ADMIN_ACCOUNT.to_owned(), "security@example.com".to_owned()),
-            (MANAGEMENT_ACCOUNT.to_owned(), "management@example.com".to_owned()),
+            (
+                MANAGEMENT_ACCOUNT.to_owned(),
+                "management@example.com".to_owned(),
+            ),
         ];
         accounts.extend(
             self.accounts
@@ -174,7 +209,10 @@ impl Schedule {
                 .map(|(_, id)| (id.to_owned(), "good@example.com".to_owned())),
         );
         let setup = Setup {
-            regions: REGIONS[..self.regions].iter().map(|r| (*r).to_owned()).collect(),
+            regions: REGIONS[..self.regions]
+                .iter()
+                .map(|r| (*r).to_owned())
+                .collect(),
             accounts,
             latency: Duration::from_millis(30),
             ..Setup::default()
@@ -183,7 +221,10 @@ impl Schedule {
         let excluded = if self.excluded { IDS[0] } else { "" };
         let world = World::of(
             &setup,
-            &[("RESUME_SUSPENDED_MEMBERS", &resume), ("EXCLUDED_ACCOUNTS", excluded)],
+            &[
+                ("RESUME_SUSPENDED_MEMBERS", &resume),
+                ("EXCLUDED_ACCOUNTS", excluded),
+            ],
         );
         let prepare = || {
             let mut cloud = world.cloud.lock();
@@ -221,25 +262,20 @@ impl Schedule {
         operator(&ids)
     }
 
-    /// Whether a pair may be left as it is, for good.
-    fn skipped(&self, index: usize, region: usize) -> bool {
-        if self.excluded && index == 0 {
-            return true;
-        }
-        self.accounts.get(index).is_some_and(|plan| {
-            (plan.known && matches!(plan.state, "SUSPENDED" | "CLOSED"))
-                || (!self.resume && plan.members[region] == Some("Disabled"))
-        })
+    /// Whether an account may be left as it is, for good.
+    fn skipped(&self, index: usize) -> bool {
+        let gone = |plan: &Plan| plan.known && matches!(plan.state, "SUSPENDED" | "CLOSED");
+        (self.excluded && index == 0) || self.accounts.get(index).is_some_and(gone)
     }
 
     fn check(&self, world: &World, submitted: &[&Arrival]) {
         let owed = world.owed();
         for index in submitted.iter().flat_map(|event| event.named()) {
             let enabled = world.enabled_regions(IDS[index]);
-            for (at, region) in REGIONS[..self.regions].iter().enumerate() {
+            for region in &REGIONS[..self.regions] {
                 let pair = (IDS[index].to_owned(), (*region).to_owned());
                 assert!(
-                    enabled.contains(*region) || owed.contains(&pair) || self.skipped(index, at),
+                    enabled.contains(*region) || owed.contains(&pair) || self.skipped(index),
                     "{pair:?} is lost"
                 );
             }
@@ -284,15 +320,19 @@ impl Schedule {
             cloud.dies_after = None;
             for index in 0..IDS.len() {
                 let account = cloud.organization.accounts.entry(IDS[index].to_owned());
-                let account = account.or_insert_with(|| local_aws::Account::active("good@example.com"));
+                let account =
+                    account.or_insert_with(|| local_aws::Account::active("good@example.com"));
                 account.email = Some("good@example.com".to_owned());
-                let gone = self
-                    .accounts
-                    .get(index)
-                    .is_some_and(|plan| plan.known && matches!(plan.state, "SUSPENDED" | "CLOSED"));
-                if !gone {
+                if !self.skipped(index) {
                     account.set_state("ACTIVE");
                 }
+            }
+            let members = cloud
+                .guardduty
+                .values_mut()
+                .flat_map(|guardduty| guardduty.members.values_mut());
+            for member in members.filter(|member| member.relationship_status == "Disabled") {
+                member.relationship_status = "Enabled".to_owned();
             }
         };
         mend();
@@ -300,15 +340,19 @@ impl Schedule {
         world.drive(Duration::from_hours(12)).await;
         for index in self.events.iter().flat_map(Arrival::named) {
             let enabled = world.enabled_regions(IDS[index]);
-            for (at, region) in REGIONS[..self.regions].iter().enumerate() {
+            for region in &REGIONS[..self.regions] {
                 assert!(
-                    enabled.contains(*region) || self.skipped(index, at),
+                    enabled.contains(*region) || self.skipped(index),
                     "{} in {region} did not converge",
                     IDS[index]
                 );
             }
         }
-        assert_eq!(json!(world.dead_letters()), json!([]), "dead letters are left");
+        assert_eq!(
+            json!(world.dead_letters()),
+            json!([]),
+            "dead letters are left"
+        );
         assert_eq!(json!(world.retries()), json!([]), "messages are left");
     }
 
@@ -361,14 +405,26 @@ fn soak_of_a_hundred_thousand_random_schedules() {
         }
     });
     let all = u64::from(each) * u64::try_from(threads).expect("a small number");
-    println!("soak: {all} schedules, no pair lost, {} s", start.elapsed().as_secs());
+    println!(
+        "soak: {all} schedules, no pair lost, {} s",
+        start.elapsed().as_secs()
+    );
 }
 
 /// Any JSON at all.
 fn json_values() -> impl Strategy<Value = Value> {
     let keys = select(vec![
-        "detail", "accounts", "Records", "version", "eventSource", "eventName", "accountId",
-        "serviceEventDetails", "createAccountStatus", "requestPayload", "x",
+        "detail",
+        "accounts",
+        "Records",
+        "version",
+        "eventSource",
+        "eventName",
+        "accountId",
+        "serviceEventDetails",
+        "createAccountStatus",
+        "requestPayload",
+        "x",
     ]);
     let leaves = prop_oneof![
         Just(Value::Null),
@@ -376,22 +432,35 @@ fn json_values() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,20}".prop_map(Value::from),
-        select(vec!["organizations.amazonaws.com", "CreateAccountResult", "12345678901", "aws:sqs"])
-            .prop_map(Value::from),
+        select(vec![
+            "organizations.amazonaws.com",
+            "CreateAccountResult",
+            "12345678901",
+            "aws:sqs"
+        ])
+        .prop_map(Value::from),
     ];
     leaves.prop_recursive(5, 64, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
             prop::collection::vec((keys.clone(), inner), 0..6).prop_map(|members| {
-                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+                members
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()
             }),
         ]
     })
 }
 
 fn in_world<T>(work: impl AsyncFnOnce(&World) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime").block_on(async { work(&World::new()).await })
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime
+        .expect("a runtime")
+        .block_on(async { work(&World::new()).await })
 }
 
 proptest! {

@@ -108,8 +108,8 @@ pub(crate) struct Arguments {
     )]
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) variables: Vec<(String, String)>,
-    /// The function's timeout in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    /// The function's timeout in seconds; the default is that of the template
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub(crate) timeout: u64,
     /// Run retries until all is quiet, jumping the clock over the waiting times
     #[arg(long)]

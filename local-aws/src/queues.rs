@@ -160,7 +160,7 @@ impl Default for Queues {
     /// The function's two queues, as its template makes them.
     fn default() -> Self {
         let retry = Queue {
-            visibility_timeout: Duration::from_secs(365),
+            visibility_timeout: Duration::from_secs(370),
             retention: 4 * DAY,
             redrive: Some(Redrive {
                 max_receive_count: 12,

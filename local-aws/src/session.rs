@@ -13,6 +13,10 @@ use crate::function::{Function, Log};
 /// A function that sends itself messages for ever is stopped after this many tries.
 const MOST_TRIES: usize = 500;
 
+/// How the template feeds the function from the retry queue.
+const BATCH_SIZE: usize = 100;
+const WINDOW: Duration = Duration::from_secs(5);
+
 /// One session of the command.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -44,7 +48,7 @@ impl Session {
         cloud.lock().faults.clone_from(&arguments.cloud.faults);
         let mut lambda = Lambda::new(Duration::from_secs(arguments.timeout))
             .on_failure(DEAD_LETTER_QUEUE_URL)
-            .fed_by(RETRY_QUEUE_URL, 10, Duration::ZERO);
+            .fed_by(RETRY_QUEUE_URL, BATCH_SIZE, WINDOW);
         lambda.epoch = setup.epoch;
         let loopback = Loopback::start(&cloud, 0, &lambda.function_arn).await?;
         Ok(Self {

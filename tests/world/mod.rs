@@ -91,7 +91,11 @@ impl World {
     }
 
     /// Invokes the function once with a payload that may be anything.
-    pub(crate) async fn invoke_raw(&self, payload: &str, time_left: Duration) -> Result<Value, Error> {
+    pub(crate) async fn invoke_raw(
+        &self,
+        payload: &str,
+        time_left: Duration,
+    ) -> Result<Value, Error> {
         let invocation = Invocation {
             request_id: "request-1".to_owned(),
             deadline: Instant::now() + time_left,
@@ -143,7 +147,9 @@ impl World {
 
     fn has_died(&self) -> bool {
         let state = self.cloud.lock();
-        state.dies_after.is_some_and(|calls| state.calls.len() >= calls)
+        state
+            .dies_after
+            .is_some_and(|calls| state.calls.len() >= calls)
     }
 
     /// Every pair that somebody still owes: a queue, or Lambda's asynchronous retry. It reads the messages by
@@ -152,16 +158,28 @@ impl World {
         let mut owed = BTreeSet::new();
         let regions: Vec<String> = self.cloud.lock().guardduty.keys().cloned().collect();
         let events = self.lambda.owed().into_iter().cloned();
-        for body in self.dead_letters().into_iter().chain(self.retries()).chain(events) {
-            if let (Some(account), Some(region)) = (body["accountId"].as_str(), body["region"].as_str()) {
+        for body in self
+            .dead_letters()
+            .into_iter()
+            .chain(self.retries())
+            .chain(events)
+        {
+            if let (Some(account), Some(region)) =
+                (body["accountId"].as_str(), body["region"].as_str())
+            {
                 owed.insert((account.to_owned(), region.to_owned()));
                 continue;
             }
             let event = body.get("requestPayload").unwrap_or(&body);
             let accounts = event["accounts"].as_array().into_iter().flatten();
-            let created = &event["detail"]["serviceEventDetails"]["createAccountStatus"]["accountId"];
+            let created =
+                &event["detail"]["serviceEventDetails"]["createAccountStatus"]["accountId"];
             for account in accounts.chain([created]).filter_map(Value::as_str) {
-                owed.extend(regions.iter().map(|region| (account.to_owned(), region.clone())));
+                owed.extend(
+                    regions
+                        .iter()
+                        .map(|region| (account.to_owned(), region.clone())),
+                );
             }
         }
         owed
@@ -205,7 +223,10 @@ impl World {
     /// The calls of one operation so far.
     pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
         let state = self.cloud.lock();
-        let calls = state.calls.iter().filter(|call| call.operation == operation);
+        let calls = state
+            .calls
+            .iter()
+            .filter(|call| call.operation == operation);
         calls.cloned().collect()
     }
 
@@ -240,7 +261,10 @@ fn function_error(diagnostic: Diagnostic) -> FunctionError {
 
 fn handler(cloud: &Cloud, variables: &BTreeMap<String, String>) -> Handler {
     let configuration = Configuration::read(|name| variables.get(name).cloned());
-    Handler::new(configuration.expect("a good configuration"), &settings(cloud))
+    Handler::new(
+        configuration.expect("a good configuration"),
+        &settings(cloud),
+    )
 }
 
 /// The function's own settings, over the small AWS instead of the network.
@@ -258,7 +282,9 @@ fn settings(cloud: &Cloud) -> SdkConfig {
 
 /// A file of `events/`.
 pub(crate) fn event(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("events")
+        .join(name);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).expect("an event file is JSON")
