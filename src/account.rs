@@ -61,20 +61,20 @@ impl Serialize for AccountId {
 pub struct Email(String);
 
 impl Email {
-    /// The address, unless the text is masked as `CloudTrail` does it (`"****"`) or no address at all.
+    /// The address, unless the text is masked as CloudTrail does it (`"****"`) or no address at all.
     pub fn unmasked(text: &str) -> Option<Self> {
         (text.contains('@') && !text.contains("**")).then(|| Self(text.to_owned()))
     }
 
-    /// The address in clear, for the request to `GuardDuty`.
+    /// The address in clear, for the request to GuardDuty.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether the address keeps `GuardDuty`'s rule, which is stricter than Organizations': 6 to 64
+    /// Whether the address keeps GuardDuty's rule, which is stricter than Organizations': 6 to 64
     /// characters, all 7-bit ASCII, one `@`, and before it no blank and none of `"'()<>[]:,\|%&`
-    /// (`GuardDuty` API reference, data type `AccountDetail`).
+    /// (GuardDuty API reference, data type `AccountDetail`).
     #[must_use]
     pub fn keeps_guardduty_rule(&self) -> bool {
         let mut halves = self.0.split('@');

@@ -106,7 +106,7 @@ fn account(value: &str) -> Result<AccountId, String> {
         .map_err(|_| "expected a 12-digit account id".to_owned())
 }
 
-/// An empty list is allowed: `CloudFormation` cannot leave a variable out.
+/// An empty list is allowed: CloudFormation cannot leave a variable out.
 fn accounts(value: &str) -> Result<BTreeSet<AccountId>, String> {
     if value.trim().is_empty() {
         return Ok(BTreeSet::new());

@@ -30,7 +30,7 @@ pub type Pairs = BTreeMap<Region, BTreeSet<AccountId>>;
 /// One ending for each pair.
 pub type PairEndings = BTreeMap<(AccountId, Region), Ending>;
 
-/// Makes accounts `GuardDuty` members. Built once; its clients and detectors live as long as the environment.
+/// Makes accounts GuardDuty members. Built once; its clients and detectors live as long as the environment.
 #[derive(Debug)]
 pub struct Enroller {
     configuration: Configuration,

@@ -1,4 +1,4 @@
-//! One Region's part of the work: from accounts to their endings, with the fewest calls of `GuardDuty`.
+//! One Region's part of the work: from accounts to their endings, with the fewest calls of GuardDuty.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ enum Membership {
     Suspended(String),
     /// Not a member, or one that is not enabled.
     NotEnabled,
-    /// `GuardDuty` did not say: then nothing is changed, because `CreateMembers` would re-apply the
+    /// GuardDuty did not say: then nothing is changed, because `CreateMembers` would re-apply the
     /// organization's settings to a member that is enabled.
     NotKnown(Ending),
 }
@@ -169,7 +169,7 @@ fn step(described: &Result<Account, Ending>, membership: Membership, rules: Rule
     }
 }
 
-/// An account that `GuardDuty` accepted, until `GetMembers` has been asked.
+/// An account that GuardDuty accepted, until `GetMembers` has been asked.
 struct Accepted {
     if_enabled: Outcome,
     otherwise: Ending,
@@ -212,7 +212,7 @@ async fn create_members(
     all_accepted
 }
 
-/// Halves a batch that failed; where some of its addresses break `GuardDuty`'s rule, these are the first half,
+/// Halves a batch that failed; where some of its addresses break GuardDuty's rule, these are the first half,
 /// so that the good accounts pass with the next call.
 fn split(batch: Vec<(AccountId, Email)>) -> [Vec<(AccountId, Email)>; 2] {
     let (mut good, mut bad): (Vec<_>, Vec<_>) = batch

@@ -22,7 +22,7 @@ pub enum Event {
 pub struct Join {
     /// The accounts, without doubles, in the event's order.
     pub accounts: Vec<Joined>,
-    /// The `id` of `EventBridge`'s envelope.
+    /// The `id` of EventBridge's envelope.
     pub event_id: Option<String>,
 }
 
@@ -31,7 +31,7 @@ pub struct Join {
 pub struct Joined {
     /// Its id.
     pub id: AccountId,
-    /// Its e-mail address: `CloudTrail` masks it, but a pipeline may not. It serves only where Organizations
+    /// Its e-mail address: CloudTrail masks it, but a pipeline may not. It serves only where Organizations
     /// returns none.
     pub email: Option<Email>,
 }

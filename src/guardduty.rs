@@ -1,4 +1,4 @@
-//! `GuardDuty` in one Region, as seen from the delegated administrator: the only place that calls its SDK.
+//! GuardDuty in one Region, as seen from the delegated administrator: the only place that calls its SDK.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +18,10 @@ use crate::region::Region;
 use crate::verdict;
 
 /// The most accounts that `CreateMembers`, `GetMembers` and `StartMonitoringMembers` take in one call
-/// (`GuardDuty` API reference). The SDK sends 51 without complaint.
+/// (GuardDuty API reference). The SDK sends 51 without complaint.
 pub const ACCOUNTS_A_CALL: usize = 50;
 
-/// `GuardDuty` in every Region that was asked for so far; kept while the environment lives.
+/// GuardDuty in every Region that was asked for so far; kept while the environment lives.
 #[derive(Debug)]
 pub struct GuardDuty {
     aws: SdkConfig,
@@ -38,7 +38,7 @@ impl GuardDuty {
         }
     }
 
-    /// `GuardDuty` in `region`.
+    /// GuardDuty in `region`.
     pub fn in_region(&self, region: &Region) -> Arc<RegionalGuardDuty> {
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         let regional = regions
@@ -48,7 +48,7 @@ impl GuardDuty {
     }
 }
 
-/// `GuardDuty` in one Region, with the detector once it was looked up.
+/// GuardDuty in one Region, with the detector once it was looked up.
 #[derive(Debug)]
 pub struct RegionalGuardDuty {
     client: Client,
@@ -58,7 +58,7 @@ pub struct RegionalGuardDuty {
 /// Why a call did not come to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallFailed {
-    /// `GuardDuty` has no detector in this Region: it is not enabled here.
+    /// GuardDuty has no detector in this Region: it is not enabled here.
     NoDetector,
     /// The call failed, at this detector where it came to that.
     At(Option<String>, Failure),
@@ -69,7 +69,7 @@ pub enum CallFailed {
 pub struct Members {
     /// `relationshipStatus` by account. A free string: compare without case.
     pub status: BTreeMap<AccountId, String>,
-    /// `GuardDuty`'s text by account that it did not process.
+    /// GuardDuty's text by account that it did not process.
     pub unprocessed: BTreeMap<AccountId, String>,
 }
 
@@ -112,7 +112,7 @@ impl RegionalGuardDuty {
         .await
     }
 
-    /// `CreateMembers` for up to 50 accounts; returns `GuardDuty`'s text for each that it did not process.
+    /// `CreateMembers` for up to 50 accounts; returns GuardDuty's text for each that it did not process.
     ///
     /// # Errors
     /// Where the call came to no answer; it may have taken effect all the same.
@@ -139,7 +139,7 @@ impl RegionalGuardDuty {
         .await
     }
 
-    /// `StartMonitoringMembers` for up to 50 suspended members; returns `GuardDuty`'s text for each that it did
+    /// `StartMonitoringMembers` for up to 50 suspended members; returns GuardDuty's text for each that it did
     /// not process.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl RegionalGuardDuty {
         .await
     }
 
-    /// Makes a call at the Region's detector; if `GuardDuty` says that the detector is not ours, looks it up anew
+    /// Makes a call at the Region's detector; if GuardDuty says that the detector is not ours, looks it up anew
     /// and makes the call once more.
     async fn at_detector<T>(
         &self,
@@ -247,7 +247,7 @@ fn members(reply: &GetMembersOutput) -> Members {
     }
 }
 
-/// `GuardDuty`'s text by account. HTTP 200 says nothing: an account in this list was not processed.
+/// GuardDuty's text by account. HTTP 200 says nothing: an account in this list was not processed.
 fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, String> {
     let texts = accounts.iter().filter_map(|account| {
         let id = account.account_id()?.parse().ok()?;

@@ -86,7 +86,7 @@ impl Handler {
     ///
     /// # Errors
     /// Only where the input is none that the function knows, or where a pair could not be handed on. A pair that
-    /// `GuardDuty` refused is no error: it stands in the reply and in the dead-letter queue.
+    /// GuardDuty refused is no error: it stands in the reply and in the dead-letter queue.
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Value, Error> {
         match Event::parse(payload)? {
             Event::Ignored(why) => {

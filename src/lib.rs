@@ -1,7 +1,7 @@
-//! Makes every new account of an AWS organization a `GuardDuty` member, in every Region.
+//! Makes every new account of an AWS organization a GuardDuty member, in every Region.
 //!
 //! An invocation's JSON comes in as an [`event::Event`]. The [`handler::Handler`] names the (account, Region)
-//! pairs; the [`enroller::Enroller`] asks Organizations and, in all Regions at once, `GuardDuty`, and gives each
+//! pairs; the [`enroller::Enroller`] asks Organizations and, in all Regions at once, GuardDuty, and gives each
 //! pair exactly one [`outcome::Outcome`]. What is not `Enabled` goes out to a queue as a [`record::Record`], and
 //! [`retry`] says when a message of the retry queue is done.
 

@@ -35,9 +35,9 @@ reasons! {
     Unavailable = "unavailable",
     /// The function ran out of time before the pair's turn.
     Deadline = "deadline",
-    /// `GuardDuty` took the account, but does not call it `Enabled` yet.
+    /// GuardDuty took the account, but does not call it `Enabled` yet.
     NotYetEnabled = "not-yet-enabled",
-    /// `GuardDuty` does not see the account in the organization yet.
+    /// GuardDuty does not see the account in the organization yet.
     NotYetAssociated = "not-yet-associated",
     /// Organizations does not know the account (yet).
     AccountNotFound = "account-not-found",
@@ -51,21 +51,21 @@ reasons! {
     Excluded = "excluded",
     /// The administrator's own account: it is not its own member.
     AdministratorAccount = "administrator-account",
-    /// The management account must enable `GuardDuty` in this Region itself first.
+    /// The management account must enable GuardDuty in this Region itself first.
     ManagementAccountNotEnabled = "management-account-not-enabled",
-    /// The account that the function runs in is not `GuardDuty`'s delegated administrator here.
+    /// The account that the function runs in is not GuardDuty's delegated administrator here.
     NotAdministrator = "not-administrator",
-    /// The administrator has as many members as `GuardDuty` allows.
+    /// The administrator has as many members as GuardDuty allows.
     MemberLimitReached = "member-limit-reached",
     /// Someone suspended the member; it is left alone, because `RESUME_SUSPENDED_MEMBERS` is not `true`.
     MemberSuspended = "member-suspended",
-    /// `GuardDuty` has no detector of ours in this Region.
+    /// GuardDuty has no detector of ours in this Region.
     NoDetector = "no-detector",
     /// The Region is not enabled for the administrator account.
     RegionDisabled = "region-disabled",
     /// A policy forbids the call.
     AccessDenied = "access-denied",
-    /// `GuardDuty` does not accept the account's e-mail address, or there is none.
+    /// GuardDuty does not accept the account's e-mail address, or there is none.
     EmailRejected = "email-rejected",
     /// The Region is no longer among `REGIONS`.
     RegionNotConfigured = "region-not-configured",
@@ -80,7 +80,7 @@ pub enum Outcome {
     Enrolled,
     /// Was `Enabled` before: nothing was changed.
     AlreadyEnabled,
-    /// Accepted by `GuardDuty`, not seen `Enabled` yet.
+    /// Accepted by GuardDuty, not seen `Enabled` yet.
     Pending(Reason),
     /// A transient failure: trying again can help.
     Deferred(Reason),
@@ -128,7 +128,7 @@ impl Outcome {
 pub struct Ending {
     /// How it ended.
     pub outcome: Outcome,
-    /// `GuardDuty`'s own text, or the error's `code: message`.
+    /// GuardDuty's own text, or the error's `code: message`.
     pub result: Option<SafeText>,
     /// The detector that was asked, where it came to that.
     pub detector_id: Option<String>,

@@ -11,7 +11,7 @@ use crate::outcome::{Ending, Outcome, Reason};
 use crate::region::Region;
 
 /// The version that this program writes, and the only one that it reads. A number: the two foreign records
-/// that can stand in the same queue have the strings `"0"` (`EventBridge`) and `"1.0"` (Lambda).
+/// that can stand in the same queue have the strings `"0"` (EventBridge) and `"1.0"` (Lambda).
 pub const VERSION: u64 = 1;
 
 /// A pair that is not `Enabled`, and why. It holds no e-mail address.
@@ -28,7 +28,7 @@ pub struct Record {
     pub outcome: String,
     /// The reason's code.
     pub reason: Reason,
-    /// `GuardDuty`'s own text, or the error's `code: message`.
+    /// GuardDuty's own text, or the error's `code: message`.
     pub result: Option<String>,
     /// The detector that was asked.
     pub detector_id: Option<String>,

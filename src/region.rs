@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(Arc<str>);
 
-/// Regions with a `GuardDuty` endpoint: 34 commercial, 2 `GovCloud`, 2 China
+/// Regions with a GuardDuty endpoint: 34 commercial, 2 `GovCloud`, 2 China
 /// (botocore 1.44.5, `endpoints.json`, service `guardduty`).
 ///
 /// Only names that a person typed are checked against it: a misspelt Region still resolves to a
@@ -58,7 +58,7 @@ const KNOWN: [&str; 38] = [
 ];
 
 impl Region {
-    /// A Region that a person typed: it must be one where `GuardDuty` has an endpoint.
+    /// A Region that a person typed: it must be one where GuardDuty has an endpoint.
     pub fn known(name: &str) -> Option<Self> {
         KNOWN.contains(&name).then(|| Self(name.into()))
     }

@@ -72,7 +72,7 @@ pub enum Request {
 }
 
 impl Message {
-    /// Reads a message: our record, the event that `EventBridge` could not deliver, or the event in Lambda's
+    /// Reads a message: our record, the event that EventBridge could not deliver, or the event in Lambda's
     /// on-failure record.
     ///
     /// # Errors

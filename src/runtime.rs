@@ -45,14 +45,20 @@ fn time_left(deadline_ms: u64) -> Duration {
         .unwrap_or(Duration::ZERO)
 }
 
-/// Hands a payload that is not JSON to the handler as a JSON text, so that it is refused as `InvalidEvent` like
-/// every other bad input. Lambda itself lets none through; emulators do.
 fn as_json(mut invocation: LambdaInvocation) -> LambdaInvocation {
-    if serde_json::from_slice::<&RawValue>(&invocation.body).is_err() {
-        let text = String::from_utf8_lossy(&invocation.body);
-        invocation.body = serde_json::Value::from(text).to_string().into();
+    if let Some(text) = quoted_unless_json(&invocation.body) {
+        invocation.body = text.into();
     }
     invocation
+}
+
+/// A payload that is not JSON, as a JSON text: so the handler refuses it as `InvalidEvent`, like every other bad
+/// input. Lambda itself lets none through; emulators do.
+fn quoted_unless_json(payload: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<&RawValue>(payload) {
+        Ok(_) => None,
+        Err(_) => Some(serde_json::Value::from(String::from_utf8_lossy(payload)).to_string()),
+    }
 }
 
 /// Tells Lambda that the function cannot start (`errorType` `InvalidConfiguration`), so that the reason stands in
@@ -72,4 +78,31 @@ pub async fn report(error: &InvalidConfiguration) -> Result<(), BoxError> {
         .body(Body::from(serde_json::to_vec(&diagnostic)?))?;
     Client::builder().build()?.call(request).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_reaches_the_handler_as_it_is() {
+        for payload in ["{}", " [1, 2] ", "null", "\"text\"", "{\"a\": \"ä\"}"] {
+            assert_eq!(quoted_unless_json(payload.as_bytes()), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn anything_else_reaches_the_handler_as_a_json_text() {
+        for payload in [&b""[..], b"{", b"not JSON", b"{} {}", b"\xff\xfe", b"\"\n"] {
+            let text = quoted_unless_json(payload).unwrap_or_default();
+            let value: Result<serde_json::Value, _> = serde_json::from_str(&text);
+            assert!(value.is_ok_and(|value| value.is_string()), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_left_after_the_deadline() {
+        assert_eq!(time_left(0), Duration::ZERO);
+        assert!(time_left(u64::from(u32::MAX) * 1_000) > Duration::from_secs(1));
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 /// The longest text that is kept, in characters. Ours: a dead letter stays far below SQS's limit,
-/// and no known answer of `GuardDuty` is longer than 200.
+/// and no known answer of GuardDuty is longer than 200.
 const LONGEST: usize = 1_000;
 
 /// A text of AWS, or of an event, that is safe to log and to store.

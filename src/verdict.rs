@@ -10,7 +10,7 @@ use Outcome::{Deferred, Pending, Refused, Skipped};
 
 /// Part of a text, in lower case, and what it means. The first row that matches counts.
 ///
-/// `GuardDuty` explains a failure in free text only, inside an HTTP 200 (`unprocessedAccounts`) or as the
+/// GuardDuty explains a failure in free text only, inside an HTTP 200 (`unprocessedAccounts`) or as the
 /// message of a `BadRequestException`; its error subtypes have moved before, so only words are matched.
 /// "master" in older texts is "administrator" in newer ones: no row rests on either word alone.
 const TEXTS: &[(&str, Outcome)] = &[

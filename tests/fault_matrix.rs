@@ -1,7 +1,7 @@
 //! Nothing is lost: every AWS operation that the function makes, with every fault, once and for ever.
 //!
 //! The operations are those that local-aws sees the function make, so a new call of the function makes the matrix
-//! grow. At every point each pair is enabled at `GuardDuty` or owed by a queue or by Lambda; once the faults end
+//! grow. At every point each pair is enabled at GuardDuty or owed by a queue or by Lambda; once the faults end
 //! and the dead letters are redriven, every pair is enabled and every queue is empty.
 #![allow(
     clippy::expect_used,
@@ -20,12 +20,12 @@ use local_aws::{Fault, FaultKind, Member, NEW_ACCOUNT, OTHER_ACCOUNT, Setup};
 use serde_json::json;
 use world::{World, operator};
 
-/// An account whose e-mail address `GuardDuty` refuses, so that dead letters are sent too.
+/// An account whose e-mail address GuardDuty refuses, so that dead letters are sent too.
 const BAD_ADDRESS: &str = "666677778888";
 
 const ACCOUNTS: [&str; 3] = [NEW_ACCOUNT, OTHER_ACCOUNT, BAD_ADDRESS];
 
-/// A world in which one event makes the function use everything it has: an account to create that `GuardDuty`
+/// A world in which one event makes the function use everything it has: an account to create that GuardDuty
 /// fails at first in one Region, a suspended member to resume, and an address to refuse.
 fn world() -> World {
     let mut setup = Setup {
@@ -196,17 +196,10 @@ async fn every_operation_with_every_fault_loses_no_pair_and_converges() {
 
 #[tokio::test(start_paused = true)]
 async fn the_matrix_covers_every_kind_of_call_that_the_function_makes() {
-    let expected = [
-        "ChangeMessageVisibilityBatch",
-        "CreateMembers",
-        "DescribeAccount",
-        "GetMembers",
-        "ListDetectors",
-        "ListRegions",
-        "SendMessageBatch",
-        "StartMonitoringMembers",
-    ];
-    assert_eq!(operations().await, expected.map(str::to_owned).into());
+    assert_eq!(
+        operations().await,
+        world::OPERATIONS.map(str::to_owned).into()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,10 +41,15 @@ struct Shared {
     /// Invocations on their way to the function.
     waiting: AsyncMutex<mpsc::UnboundedReceiver<Outgoing>>,
     reports: mpsc::UnboundedSender<Outcome>,
+    /// The number of the invocation that is wanted now; a function that died has left earlier ones behind.
+    wanted: AtomicUsize,
+    /// The number of the last invocation that a function has taken.
+    taken: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Outgoing {
+    number: usize,
     invocation: Invocation,
     sent: Duration,
 }
@@ -74,6 +80,8 @@ impl Loopback {
             function_arn: function_arn.to_owned(),
             waiting: AsyncMutex::new(waiting),
             reports,
+            wanted: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
         });
         let listener = tokio::spawn(listen(socket, Arc::clone(&shared)));
         Ok(Self {
@@ -107,6 +115,12 @@ impl Loopback {
             .unwrap_or_else(PoisonError::into_inner) += missing;
     }
 
+    /// Whether a function has taken the last invocation. If not, it failed before, and is about to end.
+    #[must_use]
+    pub fn was_taken(&self) -> bool {
+        self.shared.taken.load(Ordering::Relaxed) == self.shared.wanted.load(Ordering::Relaxed)
+    }
+
     /// Gives the function an event and waits for what it makes of it, without a limit: a function that is killed or
     /// hangs never answers.
     ///
@@ -118,6 +132,7 @@ impl Loopback {
             message: "The Runtime API is gone.".to_owned(),
         };
         let outgoing = Outgoing {
+            number: self.shared.wanted.fetch_add(1, Ordering::Relaxed) + 1,
             invocation: invocation.clone(),
             sent: self.now(),
         };
@@ -188,9 +203,16 @@ async fn runtime(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> R
     let segments: Vec<_> = path.split('/').collect();
     let outcome = match (method, segments.as_slice()) {
         (&Method::GET, ["invocation", "next"]) => {
-            let Some(outgoing) = shared.waiting.lock().await.recv().await else {
-                return status(StatusCode::GONE);
+            let mut waiting = shared.waiting.lock().await;
+            let outgoing = loop {
+                let Some(outgoing) = waiting.recv().await else {
+                    return status(StatusCode::GONE);
+                };
+                if outgoing.number == shared.wanted.load(Ordering::Relaxed) {
+                    break outgoing;
+                }
             };
+            shared.taken.store(outgoing.number, Ordering::Relaxed);
             return invocation(shared, &outgoing)
                 .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR));
         }
@@ -220,7 +242,9 @@ async fn runtime(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> R
 }
 
 fn invocation(shared: &Shared, outgoing: &Outgoing) -> Result<Response<Bytes>, http::Error> {
-    let Outgoing { invocation, sent } = outgoing;
+    let Outgoing {
+        invocation, sent, ..
+    } = outgoing;
     // The deadline is for the function's own clock, which does not skip.
     let deadline = real_epoch_now()
         + invocation
@@ -372,6 +396,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_function_has_not_taken_before_its_end_is_not_given_to_the_next() {
+        let (_, mut loopback) = start().await;
+        let address = loopback.address();
+        let failing = exchange(
+            address,
+            "POST /2018-06-01/runtime/init/error HTTP/1.1",
+            "{}",
+        );
+        let first = invocation("id-1");
+        let (_, outcome) = tokio::join!(failing, loopback.invoke(&first));
+        assert!(outcome.is_err() && !loopback.was_taken());
+        let function = async {
+            let next = exchange(
+                address,
+                "GET /2018-06-01/runtime/invocation/next HTTP/1.1",
+                "",
+            )
+            .await;
+            exchange(
+                address,
+                "POST /2018-06-01/runtime/invocation/id-2/response HTTP/1.1",
+                "2",
+            )
+            .await;
+            next
+        };
+        let second = invocation("id-2");
+        let (next, outcome) = tokio::join!(function, loopback.invoke(&second));
+        assert!(
+            next.contains("lambda-runtime-aws-request-id: id-2"),
+            "{next}"
+        );
+        assert!(outcome.is_ok() && loopback.was_taken());
+    }
+
+    #[tokio::test]
     async fn a_reply_to_an_earlier_invocation_is_passed_over() {
         let (_, mut loopback) = start().await;
         let address = loopback.address();
@@ -404,11 +464,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn time_jumps_forward_only() {
+    async fn time_jumps_to_a_moment_once() {
         let (cloud, loopback) = start().await;
         let hour = Duration::from_hours(1);
         loopback.skip_to(hour);
-        loopback.skip_to(Duration::from_secs(1));
+        loopback.skip_to(hour);
         assert!(
             loopback.now() >= hour && loopback.now() < hour * 2,
             "{:?}",

@@ -519,9 +519,11 @@ mod tests {
     fn a_message_is_kept_for_the_retention_only_counted_from_its_enqueue_time() {
         let mut queues = queues(Draft::text("x"));
         queues.queues.get_mut(RETRY_QUEUE_URL).unwrap().retention = at(100);
+        // A receive does not prolong its life.
+        queues.receive(at(50), RETRY_QUEUE_URL, 1).unwrap();
         assert_eq!(queues.depth(at(99), RETRY_QUEUE_URL).total(), 1);
         assert_eq!(queues.depth(at(100), RETRY_QUEUE_URL).total(), 0);
-        assert_eq!(queues.receive(at(100), RETRY_QUEUE_URL, 1).unwrap(), []);
+        assert_eq!(queues.receive(at(950), RETRY_QUEUE_URL, 1).unwrap(), []);
     }
 
     #[test]

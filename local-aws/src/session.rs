@@ -160,7 +160,7 @@ impl Session {
             // An error that the function reports before it ends says more than its end.
             biased;
             outcome = self.loopback.invoke(invocation) => {
-                self.function = Some(function);
+                self.function = self.loopback.was_taken().then_some(function);
                 Ok(outcome)
             }
             status = function.ended() => Ok(error("Runtime.ExitError", format!("the function ended: {}", status?))),

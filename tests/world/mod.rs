@@ -31,6 +31,19 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// The Regions of the small AWS.
 pub(crate) const REGIONS: [&str; 4] = local_aws::REGIONS;
 
+/// Every AWS operation that the function makes. Each world checks at its end that it saw no other one;
+/// `fault_matrix.rs` checks that each of them is really made, `permissions.rs` that the role allows just these.
+pub(crate) const OPERATIONS: [&str; 8] = [
+    "ChangeMessageVisibilityBatch",
+    "CreateMembers",
+    "DescribeAccount",
+    "GetMembers",
+    "ListDetectors",
+    "ListRegions",
+    "SendMessageBatch",
+    "StartMonitoringMembers",
+];
+
 /// The function, the AWS around it, and Lambda's own part.
 pub(crate) struct World {
     pub(crate) cloud: Cloud,
@@ -185,7 +198,7 @@ impl World {
         owed
     }
 
-    /// Hands an event to the function as `EventBridge` does, and drives everything to its end.
+    /// Hands an event to the function as EventBridge does, and drives everything to its end.
     pub(crate) async fn deliver(&mut self, payload: &Value) {
         let now = self.cloud.elapsed();
         self.lambda.submit(now, payload.clone());
@@ -249,6 +262,20 @@ impl World {
     /// Whether the account is an enabled member in every Region.
     pub(crate) fn is_enabled_everywhere(&self, account: &str) -> bool {
         self.enabled_regions(account).len() == self.cloud.lock().guardduty.len()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for call in &self.cloud.lock().calls {
+            assert!(
+                OPERATIONS.contains(&call.operation.as_str()),
+                "the function made {call:?}"
+            );
+        }
     }
 }
 
