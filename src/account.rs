@@ -62,6 +62,7 @@ pub struct Email(String);
 
 impl Email {
     /// The address, unless the text is masked as CloudTrail does it (`"****"`) or no address at all.
+    #[must_use]
     pub fn unmasked(text: &str) -> Option<Self> {
         (text.contains('@') && !text.contains("**")).then(|| Self(text.to_owned()))
     }

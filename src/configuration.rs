@@ -93,8 +93,8 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let value = (self.variable)(name)?;
         parse(&value)
             .map_err(|expected| {
-                self.problems
-                    .push(format!("{name} is {value:?}: {expected}"))
+                let problem = format!("{name} is {value:?}: {expected}");
+                self.problems.push(problem);
             })
             .ok()
     }
@@ -167,7 +167,6 @@ fn queue_url(value: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test data")]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -316,7 +316,6 @@ fn ending_of(failed: &CallFailed, rules: Rules) -> Ending {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test data")]
 mod tests {
     use super::*;
     use crate::failure::Failure;
@@ -334,11 +333,11 @@ mod tests {
         Email::unmasked(text).unwrap()
     }
 
-    fn account(state: State) -> Result<Account, Ending> {
-        Ok(Account {
+    fn account(state: State) -> Account {
+        Account {
             state,
             email: Some(email("new@example.com")),
-        })
+        }
     }
 
     fn enabled() -> Membership {
@@ -354,7 +353,7 @@ mod tests {
 
     #[test]
     fn an_active_account_that_is_no_member_is_created() {
-        let step = step(&account(State::Active), Membership::NotEnabled, RULES);
+        let step = step(&Ok(account(State::Active)), Membership::NotEnabled, RULES);
         assert_eq!(step, Step::Create(email("new@example.com")));
     }
 
@@ -362,8 +361,8 @@ mod tests {
     fn an_enabled_member_is_left_alone_even_where_organizations_does_not_answer() {
         let silent = Err(Ending::plain(Outcome::Deferred(Reason::Unavailable)));
         for described in [
-            account(State::Active),
-            account(State::PendingActivation),
+            Ok(account(State::Active)),
+            Ok(account(State::PendingActivation)),
             silent,
         ] {
             assert_eq!(
@@ -381,7 +380,7 @@ mod tests {
             (State::Closed, Reason::AccountClosed),
         ] {
             for membership in [enabled(), Membership::NotEnabled] {
-                let step = step(&account(state.clone()), membership, RULES);
+                let step = step(&Ok(account(state.clone())), membership, RULES);
                 assert_eq!(outcome(step), Outcome::Skipped(reason));
             }
         }
@@ -393,7 +392,7 @@ mod tests {
             (State::PendingActivation, Reason::PendingActivation),
             (State::Unknown("NEW".to_owned()), Reason::Unknown),
         ] {
-            let step = step(&account(state), Membership::NotEnabled, RULES);
+            let step = step(&Ok(account(state)), Membership::NotEnabled, RULES);
             assert_eq!(outcome(step), Outcome::Deferred(reason));
         }
     }
@@ -419,7 +418,7 @@ mod tests {
     fn a_suspended_member_is_resumed_only_on_request() {
         let suspended = || Membership::Suspended("d1".to_owned());
         assert_eq!(
-            outcome(step(&account(State::Active), suspended(), RULES)),
+            outcome(step(&Ok(account(State::Active)), suspended(), RULES)),
             Outcome::Refused(Reason::MemberSuspended)
         );
         let rules = Rules {
@@ -427,7 +426,7 @@ mod tests {
             ..RULES
         };
         assert_eq!(
-            step(&account(State::Active), suspended(), rules),
+            step(&Ok(account(State::Active)), suspended(), rules),
             Step::Resume
         );
     }
@@ -436,7 +435,7 @@ mod tests {
     fn nothing_is_changed_while_the_membership_is_not_known() {
         let ending = Ending::plain(Outcome::Deferred(Reason::InternalError));
         let step = step(
-            &account(State::Active),
+            &Ok(account(State::Active)),
             Membership::NotKnown(ending.clone()),
             RULES,
         );

@@ -257,7 +257,6 @@ fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test data")]
 mod tests {
     use aws_sdk_guardduty::operation::create_members::CreateMembersOutput;
     use aws_sdk_guardduty::types::Member;

@@ -221,9 +221,9 @@ impl Handler {
             }
         }
         let limit = invocation.deadline - REPLY_RESERVE;
-        let send = timeout_at(limit, self.dead_letters.send(&letters, Duration::ZERO));
-        let postpone = timeout_at(limit, self.retries.postpone(&postponed));
-        let (sent, postponed) = tokio::join!(send, postpone);
+        let letters_sent = timeout_at(limit, self.dead_letters.send(&letters, Duration::ZERO));
+        let postponing = timeout_at(limit, self.retries.postpone(&postponed));
+        let (sent, not_postponed) = tokio::join!(letters_sent, postponing);
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(not_sent)) => {
@@ -242,7 +242,7 @@ impl Handler {
                 not_done.extend(senders);
             }
         }
-        for failure in postponed.unwrap_or_default() {
+        for failure in not_postponed.unwrap_or_default() {
             warn!(
                 reason = failure,
                 "a message could not be postponed; it comes back after the queue's visibility timeout"

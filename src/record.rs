@@ -100,7 +100,6 @@ pub fn timestamp(at: SystemTime) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test data")]
 mod tests {
     use std::time::Duration;
 

@@ -59,11 +59,13 @@ const KNOWN: [&str; 38] = [
 
 impl Region {
     /// A Region that a person typed: it must be one where GuardDuty has an endpoint.
+    #[must_use]
     pub fn known(name: &str) -> Option<Self> {
         KNOWN.contains(&name).then(|| Self(name.into()))
     }
 
     /// A Region that AWS or one of our own records named: anything that is shaped like a Region.
+    #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let shaped = name.len() <= 32
             && name.split('-').count() >= 3

@@ -186,7 +186,6 @@ pub fn settle(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test data")]
 mod tests {
     use serde_json::json;
 

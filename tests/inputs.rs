@@ -110,7 +110,7 @@ fn every_file_of_events_is_tested() {
     let files = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let files: BTreeSet<String> = files.filter(|name| name.ends_with(".json")).collect();
+    let files: BTreeSet<String> = files.filter(|name| name != "README.md").collect();
     let mut tested: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
     // Tested with the retry queue.
     tested.insert("retry-batch.json".to_owned());

@@ -138,7 +138,7 @@ async fn a_pair_that_can_heal_waits_in_the_retry_queue_for_half_a_minute() {
     assert!(world.dead_letters().is_empty());
     let state = world.cloud.lock();
     let message = &state.queues.queues[local_aws::RETRY_QUEUE_URL].messages[0];
-    assert_eq!(message.visible_at - message.sent, Duration::from_secs(30));
+    assert_eq!(message.visible_at, message.sent + Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]

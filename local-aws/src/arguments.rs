@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use local_aws::{Epoch, Fault, Setup};
 
-/// The Regions where `GuardDuty` has an endpoint, the four of [`local_aws::REGIONS`] first.
+/// The Regions where GuardDuty has an endpoint, the four of [`local_aws::REGIONS`] first.
 const ALL_REGIONS: [&str; 34] = [
     "us-east-1",
     "eu-west-1",
@@ -66,7 +66,7 @@ Faults
   every Region.
 
 Examples
-  cargo local events/create-account-result.succeeded.json
+  cargo local events/create-account-result.json
   cargo local EVENT.json --fault 'CreateMembers:unprocessed=Internal error:first=2' --drive
   cargo local EVENT.json --fault 'CreateMembers@eu-west-1:error=403/AccessDeniedException/not authorized'
   cargo local EVENT.json --fault 'CreateMembers@eu-west-1/444455556666:unprocessed=Some new text'

@@ -1,4 +1,4 @@
-//! Amazon `GuardDuty` in one Region: its detector, its members, and the operations on them.
+//! Amazon GuardDuty in one Region: its detector, its members, and the operations on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 
 /// `accountDetails` and `accountIds` hold 1..50 items; a page of `ListMembers` too (service model).
 const MOST: usize = 50;
-/// Members one administrator can have through Organizations (`GuardDuty` quotas).
+/// Members one administrator can have through Organizations (GuardDuty quotas).
 const MEMBER_LIMIT: usize = 50_000;
 
 const INVALID_VALUE: &str = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
@@ -32,16 +32,16 @@ const NOT_IN_ORGANIZATION: &str =
 /// ASSUMED: the text for a caller who is not the delegated administrator.
 const NOT_DELEGATED: &str = "The request is rejected because the current account is not the GuardDuty delegated administrator account.";
 
-/// `GuardDuty` in one Region, as the administrator sees it.
+/// GuardDuty in one Region, as the administrator sees it.
 #[derive(Clone, Debug)]
 pub struct GuardDuty {
-    /// 32 hexadecimal digits, or `None` where `GuardDuty` is not enabled.
+    /// 32 hexadecimal digits, or `None` where GuardDuty is not enabled.
     pub detector_id: Option<String>,
     /// Whether the administrator's account has the Region switched on. If not, every call is answered with 403.
     pub enabled_for_admin: bool,
     /// Whether the account is the delegated administrator here.
     pub is_administrator: bool,
-    /// Whether the management account has enabled `GuardDuty` itself here.
+    /// Whether the management account has enabled GuardDuty itself here.
     pub management_enabled: bool,
     /// Every account that is or was a member.
     pub members: BTreeMap<String, Member>,
@@ -374,7 +374,7 @@ fn is_account_id(id: &str) -> bool {
     id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `GuardDuty`'s own rule for addresses, which is stricter than that of Organizations.
+/// GuardDuty's own rule for addresses, which is stricter than that of Organizations.
 fn is_accepted_email(email: &str) -> bool {
     let mut parts = email.split('@');
     let (Some(local), Some(domain), None) = (parts.next(), parts.next(), parts.next()) else {

@@ -132,7 +132,7 @@ impl Lambda {
         format!("00000000-0000-4000-a000-{:012x}", self.counter)
     }
 
-    /// Accepts an asynchronous invocation, as `EventBridge` makes it, and gives its request id.
+    /// Accepts an asynchronous invocation, as EventBridge makes it, and gives its request id.
     pub fn submit(&mut self, now: Duration, payload: Value) -> String {
         let request_id = self.next_id();
         self.waiting.push(Event {
@@ -372,7 +372,6 @@ fn failed_messages<'a>(reply: &'a Value, messages: &[Message]) -> Option<Vec<&'a
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "test data")]
 mod tests {
     use super::*;
     use crate::queues::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};

@@ -1,4 +1,4 @@
-//! The part of AWS that `guardduty-enroller` talks to, on this machine: `GuardDuty`, Organizations, SQS, Account
+//! The part of AWS that `guardduty-enroller` talks to, on this machine: GuardDuty, Organizations, SQS, Account
 //! Management and Lambda's own delivery rules.
 //!
 //! The core is a state machine without clock or I/O: [`Cloud::handle`] takes a request and the time, and answers.

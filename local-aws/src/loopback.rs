@@ -302,7 +302,6 @@ fn function_error(body: &[u8]) -> FunctionError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test data")]
 mod tests {
     use super::*;
     use crate::fault::{Fault, FaultKind};

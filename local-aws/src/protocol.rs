@@ -1,4 +1,4 @@
-//! The wire: what a request asks for, and how an answer or an error is written. `GuardDuty` and Account Management speak
+//! The wire: what a request asks for, and how an answer or an error is written. GuardDuty and Account Management speak
 //! REST JSON 1, Organizations JSON 1.1, SQS JSON 1.0.
 
 use bytes::Bytes;

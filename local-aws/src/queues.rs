@@ -405,7 +405,6 @@ impl Queues {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "test data")]
 mod tests {
     use super::*;
 

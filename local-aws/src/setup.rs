@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::epoch::Epoch;
 
-/// `GuardDuty`'s delegated administrator: the account the function runs in.
+/// GuardDuty's delegated administrator: the account the function runs in.
 pub const ADMIN_ACCOUNT: &str = "222222222222";
 /// The organization's management account.
 pub const MANAGEMENT_ACCOUNT: &str = "111122223333";
@@ -18,7 +18,7 @@ pub const REGIONS: [&str; 4] = ["us-east-1", "eu-west-1", "eu-central-1", "ap-so
 /// What a cloud looks like at its start. Everything can be changed later through [`crate::Cloud::lock`].
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// `GuardDuty`'s delegated administrator, in every Region.
+    /// GuardDuty's delegated administrator, in every Region.
     pub admin_account: String,
     /// The organization's management account.
     pub management_account: String,

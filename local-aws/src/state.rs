@@ -19,7 +19,7 @@ pub struct State {
     pub admin_account: String,
     /// AWS Organizations.
     pub organization: Organization,
-    /// `GuardDuty` by Region. A Region that is missing does not exist.
+    /// GuardDuty by Region. A Region that is missing does not exist.
     pub guardduty: BTreeMap<String, GuardDuty>,
     /// Amazon SQS.
     pub queues: Queues,
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// `GuardDuty` in a Region, which comes into being if it did not exist.
+    /// GuardDuty in a Region, which comes into being if it did not exist.
     pub fn guardduty_in(&mut self, region: &str) -> &mut GuardDuty {
         self.guardduty
             .entry(region.to_owned())

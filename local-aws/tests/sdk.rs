@@ -1,7 +1,5 @@
 //! The SDK's own clients understand what the cloud writes, in virtual time.
 
-#![expect(clippy::unwrap_used, reason = "test data")]
-
 use std::time::Duration;
 
 use aws_sdk_guardduty::error::ProvideErrorMetadata;

@@ -89,7 +89,7 @@ fn nothing() -> Seen {
     }
 }
 
-/// An operation of `GuardDuty` on the Region's own detector.
+/// An operation of GuardDuty on the Region's own detector.
 fn guardduty(cloud: &Cloud, now: Duration, method: Method, path: &str, body: &Value) -> Seen {
     let detector = cloud
         .lock()

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// The function's timeout, as in the template.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The Regions of the small AWS.
 pub(crate) const REGIONS: [&str; 4] = local_aws::REGIONS;
