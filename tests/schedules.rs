@@ -170,6 +170,20 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 impl Arrival {
+    fn payload(&self) -> Value {
+        let ids: Vec<&str> = self.accounts.iter().map(|index| IDS[*index]).collect();
+        if self.from_event_bridge {
+            return json!({"version": "0", "id": format!("e-{}", self.at), "detail": {
+                "eventSource": "organizations.amazonaws.com",
+                "eventName": "CreateAccountResult",
+                "serviceEventDetails": {
+                    "createAccountStatus": {"state": "SUCCEEDED", "accountId": ids[0]},
+                },
+            }});
+        }
+        operator(&ids)
+    }
+
     /// The accounts that the event names.
     fn named(&self) -> impl Iterator<Item = usize> {
         let count = if self.from_event_bridge {
@@ -237,20 +251,6 @@ impl Schedule {
         world
     }
 
-    fn payload(&self, arrival: &Arrival) -> Value {
-        let ids: Vec<&str> = arrival.accounts.iter().map(|index| IDS[*index]).collect();
-        if arrival.from_event_bridge {
-            return json!({"version": "0", "id": format!("e-{}", arrival.at), "detail": {
-                "eventSource": "organizations.amazonaws.com",
-                "eventName": "CreateAccountResult",
-                "serviceEventDetails": {
-                    "createAccountStatus": {"state": "SUCCEEDED", "accountId": ids[0]},
-                },
-            }});
-        }
-        operator(&ids)
-    }
-
     /// Whether an account may be left as it is, for good.
     fn skipped(&self, index: usize) -> bool {
         let gone = |plan: &Plan| plan.known && matches!(plan.state, "SUSPENDED" | "CLOSED");
@@ -292,7 +292,7 @@ impl Schedule {
             }
             tokio::time::sleep(at.saturating_sub(world.cloud.elapsed())).await;
             let now = world.cloud.elapsed();
-            world.lambda.submit(now, self.payload(event));
+            world.lambda.submit(now, event.payload());
         }
         let end = world.cloud.elapsed() + Duration::from_hours(12);
         while world.step(end).await {
@@ -307,8 +307,8 @@ impl Schedule {
             let mut cloud = world.cloud.lock();
             cloud.faults.clear();
             cloud.dies_after = None;
-            for index in 0..IDS.len() {
-                let account = cloud.organization.accounts.entry(IDS[index].to_owned());
+            for (index, id) in IDS.into_iter().enumerate() {
+                let account = cloud.organization.accounts.entry(id.to_owned());
                 let account =
                     account.or_insert_with(|| local_aws::Account::active("good@example.com"));
                 account.email = Some("good@example.com".to_owned());
@@ -321,7 +321,7 @@ impl Schedule {
                 .values_mut()
                 .flat_map(|guardduty| guardduty.members.values_mut());
             for member in members.filter(|member| member.relationship_status == "Disabled") {
-                member.relationship_status = "Enabled".to_owned();
+                "Enabled".clone_into(&mut member.relationship_status);
             }
         };
         mend();
