@@ -17,7 +17,7 @@ const QUEUES: [(&str, &str); 2] = [
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     tries: &'a [Try],
-    notes: &'a [String],
+    notes: &'a [(usize, String)],
     calls: Vec<Call>,
     queues: Vec<(&'static str, Vec<Message>)>,
     /// Account → Region → relationship status.
@@ -65,6 +65,7 @@ impl<'a> Report<'a> {
                     "requestId": attempt.invocation.request_id,
                     "attempt": attempt.invocation.attempt,
                     "event": attempt.invocation.payload,
+                    "deadLetters": attempt.dead_letters,
                 });
                 let (name, value) = match &attempt.outcome {
                     Ok(reply) => ("reply", reply.clone()),
@@ -108,7 +109,7 @@ impl<'a> Report<'a> {
             .collect();
         let document = json!({
             "tries": tries,
-            "notes": self.notes,
+            "notes": self.notes.iter().map(|(after, note)| json!({ "afterTry": after, "note": note })).collect::<Vec<_>>(),
             "calls": calls,
             "queues": queues,
             "members": self.members,
@@ -126,9 +127,17 @@ impl<'a> Report<'a> {
                 clock(attempt.at),
                 what(attempt)
             ));
-            lines.push(outcome(attempt));
+            let mut came_of_it = outcome(attempt);
+            if attempt.dead_letters > 0 {
+                came_of_it = format!(
+                    "{came_of_it}  → {} message(s) to the dead-letter queue\n",
+                    attempt.dead_letters
+                );
+            }
+            lines.push(came_of_it);
+            let notes = self.notes.iter().filter(|(after, _)| *after == number + 1);
+            lines.extend(notes.map(|(_, note)| format!("{note}\n")));
         }
-        lines.extend(self.notes.iter().map(|note| format!("Note: {note}\n")));
         lines.push(format!(
             "Calls ({})\n{}",
             self.calls.len(),
@@ -266,7 +275,14 @@ fn batch(event: &Value, failures: &[Value]) -> String {
             .get("body")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let mut row = vec![if comes_back { "comes back" } else { "done" }.to_owned()];
+        let mut row = vec![
+            if comes_back {
+                "comes back"
+            } else {
+                "acknowledged"
+            }
+            .to_owned(),
+        ];
         row.extend(summary(
             &serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
         ));
@@ -423,6 +439,6 @@ mod tests {
     fn a_batch_shows_which_messages_come_back() {
         let event = json!({ "Records": [{ "messageId": "1", "body": "a" }, { "messageId": "2", "body": "b" }] });
         let shown = batch(&event, &[json!({ "itemIdentifier": "2" })]);
-        assert_eq!(shown, "  done        a\n  comes back  b\n");
+        assert_eq!(shown, "  acknowledged  a\n  comes back    b\n");
     }
 }

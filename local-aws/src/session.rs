@@ -23,8 +23,8 @@ pub(crate) struct Session {
     pub(crate) cloud: Cloud,
     pub(crate) log: Log,
     pub(crate) tries: Vec<Try>,
-    /// What is worth knowing about how the session ended.
-    pub(crate) notes: Vec<String>,
+    /// What happened beside the tries, each after so many of them.
+    pub(crate) notes: Vec<(usize, String)>,
     loopback: Loopback,
     lambda: Lambda,
     variables: Vec<(String, String)>,
@@ -39,6 +39,8 @@ pub(crate) struct Try {
     pub(crate) took: Duration,
     pub(crate) invocation: Invocation,
     pub(crate) outcome: Result<Value, FunctionError>,
+    /// How many messages came to the dead-letter queue by it.
+    pub(crate) dead_letters: usize,
 }
 
 impl Session {
@@ -96,9 +98,8 @@ impl Session {
             self.loopback.skip_to(due);
             self.step().await?;
         }
-        self.notes.push(format!(
-            "stopped after {MOST_TRIES} steps, with messages still waiting"
-        ));
+        let note = format!("stopped after {MOST_TRIES} steps, with messages still waiting");
+        self.notes.push((self.tries.len(), note));
         Ok(())
     }
 
@@ -113,10 +114,10 @@ impl Session {
                 .move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL)
                 .map_err(io::Error::other)?
         };
-        self.notes.push(format!(
-            "redrive after try {}: faults cleared, dead letters moved to the retry queue: {moved}",
-            self.tries.len()
-        ));
+        let note = format!(
+            "Redrive: the faults are over, {moved} dead letter(s) moved to the retry queue"
+        );
+        self.notes.push((self.tries.len(), note));
         self.drive().await
     }
 
@@ -130,6 +131,7 @@ impl Session {
 
     async fn attempt(&mut self, invocation: Invocation) -> io::Result<()> {
         let at = self.now();
+        let before = self.dead_letters();
         let outcome = self.run(&invocation).await?;
         let now = self.now();
         self.lambda
@@ -139,8 +141,15 @@ impl Session {
             took: now.saturating_sub(at),
             invocation,
             outcome,
+            dead_letters: self.dead_letters().saturating_sub(before),
         });
         Ok(())
+    }
+
+    fn dead_letters(&self) -> usize {
+        let now = self.now();
+        let state = self.cloud.lock();
+        state.queues.depth(now, DEAD_LETTER_QUEUE_URL).total()
     }
 
     /// Runs one invocation as Lambda does: a function that ends or exceeds its timeout has failed, and the next
