@@ -258,6 +258,7 @@ impl Schedule {
     }
 
     fn check(&self, world: &World, submitted: &[&Arrival]) {
+        assert_eq!(world.killed, 0, "the function was not done at its deadline");
         let owed = world.owed();
         for index in submitted.iter().flat_map(|event| event.named()) {
             let enabled = world.enabled_regions(IDS[index]);

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) lambda: Lambda,
     handler: Handler,
     variables: BTreeMap<String, String>,
+    /// Invocations that Lambda had to kill: a function that minds its deadline has none.
+    pub(crate) killed: usize,
 }
 
 impl World {
@@ -85,6 +87,7 @@ impl World {
             cloud,
             lambda,
             variables,
+            killed: 0,
         }
     }
 
@@ -144,10 +147,13 @@ impl World {
         let died = self.has_died();
         let reply = match reply {
             Ok(reply) if !died => reply.map_err(|error| function_error(error.into())),
-            _ => Err(function_error(Diagnostic {
-                error_type: "Runtime.ExitError".to_owned(),
-                error_message: "the function timed out or died".to_owned(),
-            })),
+            other => {
+                self.killed += usize::from(other.is_err() && !died);
+                Err(function_error(Diagnostic {
+                    error_type: "Runtime.ExitError".to_owned(),
+                    error_message: "the function timed out or died".to_owned(),
+                }))
+            }
         };
         if died {
             self.cloud.lock().dies_after = None;
