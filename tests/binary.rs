@@ -131,6 +131,25 @@ async fn a_refusal_is_one_error_line_with_account_region_reason_and_text() {
 }
 
 #[tokio::test]
+async fn an_unknown_answer_is_a_line_that_the_templates_metric_filter_counts() {
+    let pattern = r#"FilterPattern: '{ $.level = "WARN" && $.reason = "unknown" }'"#;
+    assert!(include_str!("../template.yaml").contains(pattern));
+    let cloud = Cloud::new(&Setup::default());
+    let texts =
+        ["Never seen before", "Internal error"].map(|text| FaultKind::Unprocessed(text.to_owned()));
+    for (kind, region) in texts.into_iter().zip(["us-east-1", "eu-west-1"]) {
+        let fault = Fault::always("CreateMembers", kind).in_region(region);
+        cloud.lock().faults.push(fault);
+    }
+    let run = run(&cloud, &[], &[json!({"accounts": [NEW_ACCOUNT]})]).await;
+    let lines = run.lines();
+    let counted = |line: &&Value| line["level"] == "WARN" && line["reason"] == "unknown";
+    let counted: Vec<&Value> = lines.iter().filter(counted).collect();
+    assert_eq!(counted.len(), 1);
+    assert_eq!(counted[0]["result"], "Never seen before");
+}
+
+#[tokio::test]
 async fn no_log_line_of_any_level_shows_an_address() {
     for level in ["TRACE", "DEBUG", "INFO", "nonsense"] {
         let cloud = Cloud::new(&Setup::default());
