@@ -23,8 +23,8 @@ pub async fn load() -> SdkConfig {
 
 /// The same settings with a limit on every call; the SDK has none of its own for a whole operation.
 ///
-/// The numbers are ours. GuardDuty answers within a second as a rule; a slow Region may not use up the time of
-/// the function, because the retry queue can wait longer and costs nothing.
+/// The numbers are ours, and assume that AWS answers within a second as a rule: a slow Region may not use up the time
+/// of the function, because a pair can wait longer in the retry queue, at no cost.
 #[must_use]
 pub fn limited(settings: &SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()

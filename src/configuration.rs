@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::account::AccountId;
 use crate::region::{Coverage, Region};
+use crate::text::SafeText;
 
 /// The checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,11 @@ impl Configuration {
         let resume_suspended = reader.optional("RESUME_SUSPENDED_MEMBERS", boolean);
         let dead_letter_queue_url = reader.required("DEAD_LETTER_QUEUE_URL", queue_url);
         let retry_queue_url = reader.required("RETRY_QUEUE_URL", queue_url);
+        if dead_letter_queue_url.is_some() && dead_letter_queue_url == retry_queue_url {
+            // Each refused pair would come back as a new message, for ever.
+            let problem = "DEAD_LETTER_QUEUE_URL and RETRY_QUEUE_URL are the same queue";
+            reader.problems.push(problem.to_owned());
+        }
         match (administrator, dead_letter_queue_url, retry_queue_url) {
             (Some(administrator), Some(dead_letter_queue_url), Some(retry_queue_url))
                 if reader.problems.is_empty() =>
@@ -93,7 +100,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let value = (self.variable)(name)?;
         parse(&value)
             .map_err(|expected| {
-                let problem = format!("{name} is {value:?}: {expected}");
+                let problem = format!("{name} is {:?}: {expected}", SafeText::new(&value));
                 self.problems.push(problem);
             })
             .ok()
@@ -114,9 +121,12 @@ fn accounts(value: &str) -> Result<BTreeSet<AccountId>, String> {
     value
         .split(',')
         .map(|id| {
-            id.trim()
-                .parse()
-                .map_err(|_| format!("{:?} is not a 12-digit account id", id.trim()))
+            id.trim().parse().map_err(|_| {
+                format!(
+                    "{:?} is not a 12-digit account id",
+                    SafeText::new(id.trim())
+                )
+            })
         })
         .collect()
 }
@@ -136,7 +146,7 @@ fn coverage(value: &str) -> Result<Coverage, String> {
             })
         })
         .collect::<Result<_, _>>()
-        .map(Coverage::Listed)
+        .map(|regions| Coverage::Listed(Arc::new(regions)))
 }
 
 fn boolean(value: &str) -> Result<bool, String> {
@@ -205,7 +215,10 @@ mod tests {
         ])
         .unwrap();
         let regions = ["eu-west-1", "us-east-1"].map(|name| Region::known(name).unwrap());
-        assert_eq!(configuration.coverage, Coverage::Listed(regions.into()));
+        assert_eq!(
+            configuration.coverage,
+            Coverage::Listed(Arc::new(regions.into()))
+        );
         assert_eq!(configuration.excluded.len(), 2);
         assert!(configuration.resume_suspended);
     }
@@ -241,6 +254,21 @@ mod tests {
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }
+    }
+
+    #[test]
+    fn one_queue_cannot_be_both() {
+        let error = read(&[("RETRY_QUEUE_URL", Some(DEAD))]).unwrap_err();
+        assert!(error.contains("are the same queue"), "{error}");
+    }
+
+    #[test]
+    fn an_address_in_a_variable_is_not_shown() {
+        let error = read(&[("EXCLUDED_ACCOUNTS", Some("someone@example.com"))]).unwrap_err();
+        assert!(
+            error.contains("<e-mail>") && !error.contains('@'),
+            "{error}"
+        );
     }
 
     #[test]

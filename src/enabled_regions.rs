@@ -1,23 +1,29 @@
 //! The Regions that are enabled for the administrator account: the only place that calls the Account SDK.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_account::Client;
 use aws_sdk_account::types::RegionOptStatus;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::failure::Failure;
 use crate::region::Region;
 
-/// What `account:ListRegions` says; asked once while the environment lives, and only with `REGIONS=all`.
+/// How long the answer counts. Ours: a burst of events asks once, and a Region that was opted into is covered soon.
+const FRESH: Duration = Duration::from_mins(10);
+
+/// What `account:ListRegions` says; asked only with `REGIONS=all`.
 ///
 /// Rather than `ec2:DescribeRegions`: the answer is the same, without EC2's SDK crate (AWS's largest) and
 /// without an EC2 permission in the role of a security function.
 #[derive(Debug)]
 pub struct EnabledRegions {
     client: Client,
-    known: OnceCell<BTreeSet<Region>>,
+    known: Mutex<Option<(Instant, Arc<BTreeSet<Region>>)>>,
 }
 
 impl EnabledRegions {
@@ -26,7 +32,7 @@ impl EnabledRegions {
     pub fn new(aws: &SdkConfig) -> Self {
         Self {
             client: Client::new(aws),
-            known: OnceCell::new(),
+            known: Mutex::default(),
         }
     }
 
@@ -34,8 +40,17 @@ impl EnabledRegions {
     ///
     /// # Errors
     /// Where the call failed or named no Region at all; it is made anew the next time.
-    pub async fn get(&self) -> Result<&BTreeSet<Region>, Failure> {
-        self.known.get_or_try_init(|| self.list()).await
+    pub async fn get(&self) -> Result<Arc<BTreeSet<Region>>, Failure> {
+        let mut known = self.known.lock().await;
+        if let Some((asked, regions)) = known.as_ref()
+            && asked.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(regions));
+        }
+        let asked = Instant::now();
+        let regions = Arc::new(self.list().await?);
+        *known = Some((asked, Arc::clone(&regions)));
+        Ok(regions)
     }
 
     async fn list(&self) -> Result<BTreeSet<Region>, Failure> {
@@ -60,7 +75,7 @@ impl EnabledRegions {
         }
         if regions.is_empty() {
             // An account always has enabled Regions: an empty list would end every pair without a word.
-            return Err(Failure::NoAnswer("ListRegions named no Region".to_owned()));
+            return Err(Failure::no_answer("ListRegions named no Region"));
         }
         Ok(regions)
     }

@@ -7,6 +7,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::text::SafeText;
+
 /// Why a call gave no usable answer, after the SDK's own retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -17,10 +19,18 @@ pub enum Failure {
         /// The error code; some answers, such as a bare 429, have none.
         code: Option<String>,
         /// The service's words.
-        message: String,
+        message: SafeText,
     },
     /// No answer, or one that could not be read; whether the call took effect is not known.
-    NoAnswer(String),
+    NoAnswer(SafeText),
+}
+
+impl Failure {
+    /// No usable answer, and why.
+    #[must_use]
+    pub fn no_answer(why: &str) -> Self {
+        Self::NoAnswer(SafeText::new(why))
+    }
 }
 
 impl<E> From<SdkError<E, HttpResponse>> for Failure
@@ -31,11 +41,11 @@ where
         match &error {
             SdkError::ServiceError(answer) => {
                 let status = answer.raw().status().as_u16();
-                let message = answer.err().message().unwrap_or_default().to_owned();
+                let message = SafeText::new(answer.err().message().unwrap_or_default());
                 match answer.err().code() {
                     // A 200 whose body cannot be read is an "unhandled" service error to the SDK.
                     None if answer.raw().status().is_success() => {
-                        Self::NoAnswer("the answer could not be read".to_owned())
+                        Self::no_answer("the answer could not be read")
                     }
                     code => Self::Answered {
                         status,
@@ -44,9 +54,9 @@ where
                     },
                 }
             }
-            SdkError::TimeoutError(_) => Self::NoAnswer("no answer in time".to_owned()),
-            SdkError::ResponseError(_) => Self::NoAnswer("the answer could not be read".to_owned()),
-            other => Self::NoAnswer(root_cause(other)),
+            SdkError::TimeoutError(_) => Self::no_answer("no answer in time"),
+            SdkError::ResponseError(_) => Self::no_answer("the answer could not be read"),
+            other => Self::no_answer(&root_cause(other)),
         }
     }
 }

@@ -15,6 +15,7 @@ use aws_sdk_guardduty::types::{AccountDetail, UnprocessedAccount};
 use crate::account::{AccountId, Email};
 use crate::failure::Failure;
 use crate::region::Region;
+use crate::text::SafeText;
 use crate::verdict;
 
 /// The most accounts that `CreateMembers`, `GetMembers` and `StartMonitoringMembers` take in one call
@@ -70,7 +71,7 @@ pub struct Members {
     /// `relationshipStatus` by account. A free string: compare without case.
     pub status: BTreeMap<AccountId, String>,
     /// GuardDuty's text by account that it did not process.
-    pub unprocessed: BTreeMap<AccountId, String>,
+    pub unprocessed: BTreeMap<AccountId, SafeText>,
 }
 
 /// An answer and the detector that gave it.
@@ -82,8 +83,8 @@ impl RegionalGuardDuty {
             .region(aws_sdk_guardduty::config::Region::new(
                 region.as_str().to_owned(),
             ))
-            // The SDK's default retry budget is one for all Regions of a service: a Region that is down
-            // would use up the retries of the others.
+            // A retry budget of this client's own. The SDK's default is one for each Region too, but static: the
+            // environments of one process, as tests have them, would share it.
             .retry_partition(RetryPartition::custom(format!("guardduty-{region}")).build())
             .interceptor(NoEmptyAnswer)
             .build();
@@ -119,7 +120,7 @@ impl RegionalGuardDuty {
     pub async fn create_members(
         &self,
         accounts: &[(AccountId, Email)],
-    ) -> Result<At<BTreeMap<AccountId, String>>, CallFailed> {
+    ) -> Result<At<BTreeMap<AccountId, SafeText>>, CallFailed> {
         self.at_detector(async |detector_id| {
             let details = accounts.iter().map(|(id, email)| {
                 AccountDetail::builder()
@@ -147,7 +148,7 @@ impl RegionalGuardDuty {
     pub async fn start_monitoring(
         &self,
         accounts: &[AccountId],
-    ) -> Result<At<BTreeMap<AccountId, String>>, CallFailed> {
+    ) -> Result<At<BTreeMap<AccountId, SafeText>>, CallFailed> {
         let ids: Vec<String> = accounts.iter().map(ToString::to_string).collect();
         self.at_detector(async |detector_id| {
             let reply = self
@@ -248,10 +249,10 @@ fn members(reply: &GetMembersOutput) -> Members {
 }
 
 /// GuardDuty's text by account. HTTP 200 says nothing: an account in this list was not processed.
-fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, String> {
+fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, SafeText> {
     let texts = accounts.iter().filter_map(|account| {
         let id = account.account_id()?.parse().ok()?;
-        Some((id, account.result().unwrap_or_default().to_owned()))
+        Some((id, SafeText::new(account.result().unwrap_or_default())))
     });
     texts.collect()
 }
@@ -288,8 +289,14 @@ mod tests {
             .build();
         let texts = unprocessed(reply.unprocessed_accounts());
         assert_eq!(texts.len(), 2);
-        assert_eq!(texts.get(&id("444455556666")).unwrap(), "Internal error");
-        assert_eq!(texts.get(&id("555566667777")).unwrap(), "Something else");
+        assert_eq!(
+            texts.get(&id("444455556666")).unwrap().as_str(),
+            "Internal error"
+        );
+        assert_eq!(
+            texts.get(&id("555566667777")).unwrap().as_str(),
+            "Something else"
+        );
     }
 
     #[test]
@@ -297,7 +304,13 @@ mod tests {
         let bare = UnprocessedAccount::builder()
             .account_id("444455556666")
             .build();
-        assert_eq!(unprocessed(&[bare]).get(&id("444455556666")).unwrap(), "");
+        assert_eq!(
+            unprocessed(&[bare])
+                .get(&id("444455556666"))
+                .unwrap()
+                .as_str(),
+            ""
+        );
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! One invocation from its payload to its reply: names the pairs, has them enrolled, hands on what is not done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
-use lambda_runtime::Diagnostic;
-use serde_json::{Map, Value, json};
+use aws_lambda_events::sqs::SqsMessage;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
@@ -15,10 +15,12 @@ use crate::configuration::Configuration;
 use crate::enroller::{Enroller, PairEndings, Pairs};
 use crate::event::{Event, InvalidEvent, Join};
 use crate::failure::Failure;
-use crate::outcome::{Ending, Outcome, Reason};
+use crate::journal;
+use crate::outcome::Ending;
 use crate::queue::Queue;
 use crate::record::{Origin, Record};
 use crate::region::Region;
+use crate::reply;
 use crate::retry::{self, Message, Request, Settlement};
 
 /// The time kept back at the end of an invocation for handing pairs on. Ours: a connection, a
@@ -27,6 +29,8 @@ const HAND_ON_RESERVE: Duration = Duration::from_secs(10);
 
 /// The time kept back for the reply itself.
 const REPLY_RESERVE: Duration = Duration::from_millis(500);
+
+const NO_ANSWER: &str = "no answer before the deadline";
 
 /// What Lambda says of an invocation.
 #[derive(Debug, Clone)]
@@ -48,19 +52,6 @@ pub enum Error {
         "{0}. Nothing is lost: Lambda runs the event again and then keeps it in the dead-letter queue"
     )]
     NotHandedOn(String),
-}
-
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        let error_type = match error {
-            Error::InvalidEvent(_) => "InvalidEvent",
-            Error::NotHandedOn(_) => "NotHandedOn",
-        };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
-    }
 }
 
 /// Handles invocations. Built once per environment.
@@ -91,7 +82,7 @@ impl Handler {
         match Event::parse(payload)? {
             Event::Ignored(why) => {
                 info!(reason = why, "ignored");
-                Ok(json!({ "ignored": why }))
+                Ok(reply::ignored(&why))
             }
             Event::Join(join) => self.join(join, invocation).await,
             Event::Batch(messages) => Ok(self.batch(&messages, invocation).await),
@@ -108,9 +99,9 @@ impl Handler {
         })?;
         let mut pairs = Pairs::new();
         let mut addresses = BTreeMap::new();
-        add(&join, regions, &mut pairs, &mut addresses);
+        add(&join, &regions, &mut pairs, &mut addresses);
         let endings = self.enroller.enroll(pairs, &addresses, cutoff).await;
-        log_pairs(&endings);
+        journal::summary(&endings);
 
         let origin = Origin {
             event_id: Some(
@@ -121,15 +112,13 @@ impl Handler {
             attempts: 1,
         };
         let now = SystemTime::now();
-        let records = endings.iter().filter_map(|((account, region), ending)| {
-            let record = Record::of(*account, region, ending, &origin, now)?;
-            Some((ending.outcome.heals_by_itself(), record))
-        });
-        let (heal, need_a_person): (Vec<_>, Vec<_>) = records.partition(|(heals, _)| *heals);
-        let only_records = |pairs: Vec<(bool, Record)>| -> Vec<Record> {
-            pairs.into_iter().map(|(_, record)| record).collect()
-        };
-        let (heal, need_a_person) = (only_records(heal), only_records(need_a_person));
+        let (mut heal, mut need_a_person) = (Vec::new(), Vec::new());
+        for ((account, region), ending) in &endings {
+            let heals = ending.outcome.heals_by_itself();
+            let queue = if heals { &mut heal } else { &mut need_a_person };
+            queue.extend(Record::of(*account, region, ending, &origin, now));
+        }
+        journal::dead_letters(&need_a_person);
         let hand_on = async {
             tokio::join!(
                 self.retries.send(&heal, retry::backoff(origin.attempts)),
@@ -144,30 +133,14 @@ impl Handler {
             Ok((Err(not_sent), _) | (_, Err(not_sent))) => {
                 Err(Error::NotHandedOn(not_sent.to_string()))
             }
-            Ok((Ok(()), Ok(()))) => Ok(reply(&endings)),
+            Ok((Ok(()), Ok(()))) => Ok(reply::pairs(&endings)),
         }
     }
 
     /// Works on a batch of the retry queue; [`retry`] says why nothing is lost.
     async fn batch(&self, messages: &[SqsMessage], invocation: &Invocation) -> Value {
         let cutoff = cutoff(invocation.deadline);
-        let mut not_done: BTreeSet<String> = BTreeSet::new();
-        let mut readable = Vec::new();
-        for message in messages {
-            match Message::read(message) {
-                Ok(message) => readable.push(message),
-                Err(why) => {
-                    let id = message.message_id.clone().unwrap_or_default();
-                    error!(
-                        messageId = id,
-                        reason = why,
-                        "a message of the retry queue cannot be read; SQS will move it to the dead-letter queue"
-                    );
-                    not_done.insert(id);
-                }
-            }
-        }
-
+        let (readable, mut not_done) = read(messages, &invocation.request_id);
         let mut pairs = Pairs::new();
         let mut addresses = BTreeMap::new();
         let mut regions = None;
@@ -180,7 +153,7 @@ impl Handler {
                     if regions.is_none() {
                         regions = Some(self.regions(cutoff).await);
                     }
-                    if let Some(Ok(regions)) = regions {
+                    if let Some(Ok(regions)) = &regions {
                         add(join, regions, &mut pairs, &mut addresses);
                     }
                 }
@@ -191,11 +164,12 @@ impl Handler {
             warn!(reason = %failure, "account:ListRegions named no Regions; redriven events wait");
         }
         let endings = self.enroller.enroll(pairs, &addresses, cutoff).await;
-        log_pairs(&endings);
+        journal::summary(&endings);
+        journal::skipped(&endings);
 
         let mut postponed = Vec::new();
         let mut letters = Vec::new();
-        let mut senders = Vec::new();
+        let mut owners = Vec::new();
         for message in &readable {
             let settlement = match (&message.request, &regions) {
                 // Its pairs cannot be named yet.
@@ -210,7 +184,7 @@ impl Handler {
             };
             match settlement {
                 Settlement::Done(records) => {
-                    senders.extend(records.iter().map(|_| message.id.clone()));
+                    owners.extend(records.iter().map(|_| message.id.clone()));
                     letters.extend(records);
                 }
                 Settlement::TryAgain(after) => {
@@ -221,46 +195,73 @@ impl Handler {
             }
         }
         let limit = invocation.deadline - REPLY_RESERVE;
-        let letters_sent = timeout_at(limit, self.dead_letters.send(&letters, Duration::ZERO));
-        let postponing = timeout_at(limit, self.retries.postpone(&postponed));
-        let (sent, not_postponed) = tokio::join!(letters_sent, postponing);
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(not_sent)) => {
-                error!(reason = %not_sent, "dead letters could not be sent; their messages stay in the retry queue");
-                not_done.extend(
-                    not_sent
-                        .lost
-                        .iter()
-                        .filter_map(|at| senders.get(*at).cloned()),
-                );
-            }
-            Err(_) => {
-                error!(
-                    "dead letters could not be sent before the deadline; their messages stay in the retry queue"
-                );
-                not_done.extend(senders);
-            }
-        }
-        for failure in not_postponed.unwrap_or_default() {
+        let (lost, ()) = tokio::join!(
+            self.send_letters(&letters, limit),
+            self.postpone(&postponed, limit)
+        );
+        not_done.extend(lost.iter().filter_map(|at| owners.get(*at).cloned()));
+        reply::not_done(not_done)
+    }
+
+    /// Sends dead letters and returns the places of those that did not arrive: their messages must stay.
+    async fn send_letters(&self, letters: &[Record], limit: Instant) -> Vec<usize> {
+        journal::dead_letters(letters);
+        let (lost, why) =
+            match timeout_at(limit, self.dead_letters.send(letters, Duration::ZERO)).await {
+                Ok(Ok(())) => return Vec::new(),
+                Ok(Err(not_sent)) => (not_sent.lost.clone(), not_sent.to_string()),
+                // Some may have arrived; a second letter is harmless.
+                Err(_) => ((0..letters.len()).collect(), NO_ANSWER.to_owned()),
+            };
+        error!(
+            reason = why,
+            "dead letters could not be sent; their messages stay in the retry queue"
+        );
+        lost
+    }
+
+    /// Lets messages come back after their own time. A failure is harmless.
+    async fn postpone(&self, messages: &[(String, Duration)], limit: Instant) {
+        let failures = timeout_at(limit, self.retries.postpone(messages)).await;
+        for failure in failures.unwrap_or_else(|_| vec![NO_ANSWER.to_owned()]) {
             warn!(
                 reason = failure,
                 "a message could not be postponed; it comes back after the queue's visibility timeout"
             );
         }
-        batch_response(not_done)
     }
 
     /// The Regions, or the deadline as a failure.
-    async fn regions(&self, cutoff: Instant) -> Result<&BTreeSet<Region>, Failure> {
+    async fn regions(&self, cutoff: Instant) -> Result<Arc<BTreeSet<Region>>, Failure> {
         timeout_at(cutoff, self.enroller.regions())
             .await
-            .unwrap_or_else(|_| {
-                Err(Failure::NoAnswer(
-                    "no answer before the deadline".to_owned(),
-                ))
-            })
+            .unwrap_or_else(|_| Err(Failure::no_answer(NO_ANSWER)))
     }
+}
+
+/// The messages that can be read, and the ids of the others.
+fn read(messages: &[SqsMessage], request_id: &str) -> (Vec<Message>, BTreeSet<String>) {
+    let mut unreadable = BTreeSet::new();
+    let mut readable = Vec::new();
+    for message in messages {
+        match Message::read(message) {
+            Ok(mut message) => {
+                let event_id = &mut message.origin.event_id;
+                event_id.get_or_insert_with(|| request_id.to_owned());
+                readable.push(message);
+            }
+            Err(why) => {
+                let id = message.message_id.clone().unwrap_or_default();
+                error!(
+                    messageId = id,
+                    reason = why,
+                    "a message of the retry queue cannot be read; SQS will move it to the dead-letter queue"
+                );
+                unreadable.insert(id);
+            }
+        }
+    }
+    (readable, unreadable)
 }
 
 /// When work on pairs ends, so that there is time to hand them on.
@@ -289,96 +290,21 @@ fn endings_of<'a>(
     message: &Message,
     endings: &'a PairEndings,
 ) -> BTreeMap<(AccountId, Region), &'a Ending> {
-    let own = |(account, region): &(AccountId, Region)| match &message.request {
-        Request::Pair(own_account, own_region) => account == own_account && region == own_region,
-        Request::Join(join) => join.accounts.iter().any(|joined| joined.id == *account),
-        Request::Nothing(_) => false,
-    };
-    let own = endings.iter().filter(|(pair, _)| own(pair));
-    own.map(|(pair, ending)| (pair.clone(), ending)).collect()
-}
-
-fn batch_response(not_done: BTreeSet<String>) -> Value {
-    let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = not_done
-        .into_iter()
-        .map(|id| {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            failure
-        })
-        .collect();
-    json!(response)
-}
-
-/// `{"accounts": [{"accountId": …, "regions": {"eu-west-1": {"outcome": …, "reason": …, "result": …}}}]}`
-fn reply(endings: &PairEndings) -> Value {
-    let mut accounts: BTreeMap<AccountId, Map<String, Value>> = BTreeMap::new();
-    for ((account, region), ending) in endings {
-        let mut pair = Map::new();
-        pair.insert("outcome".to_owned(), json!(ending.outcome.name()));
-        if let Some(reason) = ending.outcome.reason() {
-            pair.insert("reason".to_owned(), json!(reason.code()));
+    let named = |(pair, ending): (&(AccountId, Region), &'a Ending)| (pair.clone(), ending);
+    match &message.request {
+        Request::Pair(account, region) => {
+            let pair = (*account, region.clone());
+            endings
+                .get_key_value(&pair)
+                .map(named)
+                .into_iter()
+                .collect()
         }
-        if let Some(result) = &ending.result {
-            pair.insert("result".to_owned(), json!(result));
+        Request::Join(join) => {
+            let own = |account| join.accounts.iter().any(|joined| joined.id == account);
+            let own = endings.iter().filter(|((account, _), _)| own(*account));
+            own.map(named).collect()
         }
-        let regions = accounts.entry(*account).or_default();
-        regions.insert(region.to_string(), Value::Object(pair));
+        Request::Nothing(_) => BTreeMap::new(),
     }
-    let accounts: Vec<Value> = accounts
-        .into_iter()
-        .map(|(account, regions)| json!({ "accountId": account, "regions": regions }))
-        .collect();
-    json!({ "accounts": accounts })
-}
-
-/// One line for each refusal and each answer that is new to this program, one line for the whole invocation.
-fn log_pairs(endings: &PairEndings) {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for ((account, region), ending) in endings {
-        let outcome = ending.outcome;
-        *counts.entry(outcome.name()).or_default() += 1;
-        let Some(reason) = outcome.reason() else {
-            continue;
-        };
-        *reasons.entry(reason.code()).or_default() += 1;
-        let result = ending.result.as_ref().map(tracing::field::display);
-        match outcome {
-            Outcome::Refused(_) => error!(
-                accountId = %account,
-                region = %region,
-                reason = reason.code(),
-                result,
-                "refused: a person must act, then redrive the dead letter"
-            ),
-            Outcome::Deferred(Reason::Unknown) => warn!(
-                accountId = %account,
-                region = %region,
-                reason = reason.code(),
-                result,
-                "an answer that this version does not know; it is tried again"
-            ),
-            Outcome::Skipped(Reason::NoDetector) => warn!(
-                accountId = %account,
-                region = %region,
-                reason = reason.code(),
-                "skipped: GuardDuty has no detector in this Region"
-            ),
-            _ => {}
-        }
-    }
-    let count = |name| counts.get(name).copied().unwrap_or_default();
-    info!(
-        pairs = endings.len(),
-        enrolled = count("enrolled"),
-        alreadyEnabled = count("already-enabled"),
-        pending = count("pending"),
-        deferred = count("deferred"),
-        refused = count("refused"),
-        skipped = count("skipped"),
-        reasons = %json!(reasons),
-        "summary"
-    );
 }

@@ -7,11 +7,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 /// Writes log lines to standard output as Lambda's logging configuration says it (`AWS_LAMBDA_LOG_FORMAT`,
-/// `AWS_LAMBDA_LOG_LEVEL`; a level that is none reads as INFO).
+/// `AWS_LAMBDA_LOG_LEVEL`).
 pub fn start(variable: impl Fn(&str) -> Option<String>) {
-    let level = variable("AWS_LAMBDA_LOG_LEVEL")
-        .and_then(|level| LevelFilter::from_str(&level).ok())
-        .unwrap_or(LevelFilter::INFO);
+    let level =
+        variable("AWS_LAMBDA_LOG_LEVEL").map_or(LevelFilter::INFO, |level| level_of(&level));
     let registry = tracing_subscriber::registry().with(filter(level));
     let lines = tracing_subscriber::fmt::layer().with_target(false);
     // Lambda stamps plain lines itself.
@@ -23,11 +22,21 @@ pub fn start(variable: impl Fn(&str) -> Option<String>) {
     }
 }
 
+/// Lambda's FATAL has no counterpart here; a level that is none reads as INFO.
+fn level_of(level: &str) -> LevelFilter {
+    if level.eq_ignore_ascii_case("fatal") {
+        return LevelFilter::ERROR;
+    }
+    LevelFilter::from_str(level).unwrap_or(LevelFilter::INFO)
+}
+
 /// Only this program's own lines follow the level. The runtime and the SDK write whole payloads at TRACE, and a
-/// request to `CreateMembers` has the account's e-mail address in it: they stay at INFO.
+/// request to `CreateMembers` has the account's e-mail address in it: they stay at INFO. The runtime is never above
+/// it either, because its span has the request id of every line.
 fn filter(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::INFO))
+        .with_target("lambda_runtime", LevelFilter::INFO)
         .with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
@@ -57,6 +66,19 @@ mod tests {
     fn a_higher_level_holds_for_everything() {
         let filter = filter(LevelFilter::ERROR);
         assert!(!filter.would_enable("guardduty_enroller::handler", &Level::INFO));
-        assert!(!filter.would_enable("lambda_runtime", &Level::INFO));
+        assert!(!filter.would_enable("aws_config", &Level::INFO));
+        assert!(filter.would_enable("lambda_runtime::layers::trace", &Level::INFO));
+    }
+
+    #[test]
+    fn lambdas_own_names_of_levels_are_read() {
+        for (name, level) in [
+            ("TRACE", LevelFilter::TRACE),
+            ("warn", LevelFilter::WARN),
+            ("FATAL", LevelFilter::ERROR),
+            ("nonsense", LevelFilter::INFO),
+        ] {
+            assert_eq!(level_of(name), level);
+        }
     }
 }

@@ -37,9 +37,10 @@ impl Organization {
             .account_id(id.to_string())
             .send()
             .await?;
-        reply.account().map(account).ok_or_else(|| {
-            Failure::NoAnswer("Organizations answered without an account".to_owned())
-        })
+        reply
+            .account()
+            .map(account)
+            .ok_or_else(|| Failure::no_answer("Organizations answered without an account"))
     }
 }
 

@@ -6,11 +6,11 @@ use crate::text::SafeText;
 
 /// Declares the reasons once: the code that logs, queues and docs use, and what it means.
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal $(($other:ident))?,)+) => {
         /// Why a pair is not `Enabled`. The list only ever grows: alarms and scripts rest on it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason {
-            $($(#[doc = $doc])+ #[serde(rename = $code)] $variant,)+
+            $($(#[doc = $doc])+ #[serde(rename = $code $(, $other)?)] $variant,)+
         }
 
         impl Reason {
@@ -69,8 +69,8 @@ reasons! {
     EmailRejected = "email-rejected",
     /// The Region is no longer among `REGIONS`.
     RegionNotConfigured = "region-not-configured",
-    /// An answer that this version does not know.
-    Unknown = "unknown",
+    /// An answer that this version does not know. A record of a later version with a reason of its own reads so too.
+    Unknown = "unknown" (other),
 }
 
 /// How a pair ended.

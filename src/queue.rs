@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::failure::Failure;
 use crate::record::Record;
+use crate::text::SafeText;
 
 /// The most entries of a batch call (SQS API reference). Ten records stay far below the 1 MiB that a batch
 /// may weigh, because [`crate::text::SafeText`] bounds the only long member.
@@ -123,11 +124,8 @@ impl Queue {
             why = reply.failed().first().map_or_else(
                 || "SQS did not say why".to_owned(),
                 |failed| {
-                    format!(
-                        "{}: {}",
-                        failed.code(),
-                        failed.message().unwrap_or_default()
-                    )
+                    let message = failed.message().unwrap_or_default();
+                    format!("{}: {}", failed.code(), SafeText::new(message))
                 },
             );
         }

@@ -99,6 +99,12 @@ pub fn timestamp(at: SystemTime) -> String {
         .unwrap_or_default()
 }
 
+/// Whether a text is such a time, so that it may go on into a record.
+#[must_use]
+pub fn is_timestamp(text: &str) -> bool {
+    DateTime::from_str(text, Format::DateTime).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

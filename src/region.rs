@@ -109,7 +109,7 @@ pub enum Coverage {
     /// Every Region that is enabled for the administrator account.
     All,
     /// Exactly these.
-    Listed(BTreeSet<Region>),
+    Listed(Arc<BTreeSet<Region>>),
 }
 
 #[cfg(test)]

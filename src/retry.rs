@@ -21,6 +21,9 @@
 //! first written. The same net takes a body that this program cannot read, which is never done and never
 //! blocks its batch.
 //!
+//! A redriven event is one message for many pairs. It stays whole while one of them can heal, so that nothing has to
+//! be sent to the queue that it came from; the pairs that were refused meanwhile wait with it for step 3.
+//!
 //! A message is never sent to its own queue again: Lambda would take that for a loop and stop it.
 
 use std::collections::BTreeMap;
@@ -34,9 +37,10 @@ use crate::event::{Event, Join};
 use crate::outcome::{Ending, Outcome};
 use crate::record::{self, Origin, Record};
 use crate::region::Region;
+use crate::text::SafeText;
 
 /// The try at which a pair that still fails goes to the dead-letter queue. With [`backoff`] that is about
-/// 45 minutes after the account was born; ours: what has not healed by then needs a person.
+/// 46 minutes after the account was born; ours: what has not healed by then needs a person.
 pub const LAST_ATTEMPT: u32 = 8;
 
 /// How long to wait after a try that failed: 30 s, 1, 2, 4, 8, then 15 minutes (the most that SQS takes as
@@ -48,7 +52,6 @@ pub fn backoff(attempts: u32) -> Duration {
 }
 
 /// A message of the retry queue that this program can read.
-#[derive(Debug)]
 pub struct Message {
     /// How Lambda names it in `batchItemFailures`.
     pub id: String,
@@ -61,7 +64,6 @@ pub struct Message {
 }
 
 /// What a message asks for.
-#[derive(Debug)]
 pub enum Request {
     /// One pair.
     Pair(AccountId, Region),
@@ -81,11 +83,9 @@ impl Message {
         let body: Value = serde_json::from_str(message.body.as_deref().unwrap_or_default())
             .map_err(|_| "the body is not JSON".to_owned())?;
         let received = receive_count(message);
-        let sent = attribute(message, "SentTimestamp").map(Duration::from_millis);
-        let sent = sent.and_then(|sent| SystemTime::UNIX_EPOCH.checked_add(sent));
         let mut origin = Origin {
             event_id: None,
-            first_failed_at: sent.map(record::timestamp),
+            first_failed_at: None,
             attempts: received,
         };
         let version = body.get("version");
@@ -93,7 +93,7 @@ impl Message {
             let record = read_record(&body)?;
             origin.attempts = tries_before(&record).saturating_add(received);
             origin.first_failed_at = Some(record.first_failed_at);
-            origin.event_id = record.event_id;
+            origin.event_id = record.event_id.as_deref().map(bounded);
             let account = record
                 .account_id
                 .parse()
@@ -104,14 +104,22 @@ impl Message {
         } else if let Some(payload) = body.get("requestPayload") {
             let context = body.get("requestContext");
             let request_id = context.and_then(|context| context.get("requestId"));
-            origin.event_id = request_id.and_then(Value::as_str).map(str::to_owned);
+            origin.event_id = request_id.and_then(Value::as_str).map(bounded);
+            origin.first_failed_at = body
+                .get("timestamp")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
             read_event(payload)?
         } else {
             read_event(&body)?
         };
         if let Request::Join(join) = &request {
             origin.event_id = join.event_id.clone().or(origin.event_id);
+            origin.first_failed_at = origin.first_failed_at.or_else(|| join.time.clone());
         }
+        origin.first_failed_at = origin
+            .first_failed_at
+            .filter(|text| record::is_timestamp(text));
         Ok(Self {
             id: message.message_id.clone().unwrap_or_default(),
             receipt_handle: message.receipt_handle.clone(),
@@ -119,6 +127,11 @@ impl Message {
             origin,
         })
     }
+}
+
+/// A text that goes on into our own record.
+fn bounded(text: &str) -> String {
+    SafeText::new(text).to_string()
 }
 
 fn read_record(body: &Value) -> Result<Record, String> {
@@ -227,6 +240,7 @@ mod tests {
         json!({
             "version": "0",
             "id": "e-2",
+            "time": "2026-06-01T10:05:03Z",
             "detail": {
                 "eventSource": "organizations.amazonaws.com",
                 "eventName": "CreateAccountResult",
@@ -277,7 +291,7 @@ mod tests {
         assert_eq!(message.origin.event_id.as_deref(), Some("e-2"));
         assert_eq!(
             message.origin.first_failed_at.as_deref(),
-            Some("2026-05-28T20:26:40Z")
+            Some("2026-06-01T10:05:03Z")
         );
         assert!(matches!(message.request, Request::Join(join) if join.accounts.len() == 1));
     }
@@ -286,6 +300,7 @@ mod tests {
     fn lambdas_on_failure_record_is_read_with_and_without_a_response() {
         let mut record = json!({
             "version": "1.0",
+            "timestamp": "2026-06-01T11:00:00.123Z",
             "requestContext": {"requestId": "q-1", "condition": "RetriesExhausted"},
             "requestPayload": {"accounts": ["444455556666"]},
             "responsePayload": {"errorType": "NotHandedOn"},
@@ -293,6 +308,10 @@ mod tests {
         for _ in 0..2 {
             let message = Message::read(&message(&record, 1)).unwrap();
             assert_eq!(message.origin.event_id.as_deref(), Some("q-1"));
+            assert_eq!(
+                message.origin.first_failed_at.as_deref(),
+                Some("2026-06-01T11:00:00.123Z")
+            );
             assert!(matches!(message.request, Request::Join(_)));
             record.as_object_mut().unwrap().remove("responsePayload");
         }
@@ -310,6 +329,27 @@ mod tests {
     }
 
     #[test]
+    fn a_record_with_a_reason_of_a_later_version_is_still_read() {
+        let mut later = record("deferred", 1);
+        later["reason"] = json!("never-heard-of");
+        assert!(Message::read(&message(&later, 1)).is_ok());
+    }
+
+    #[test]
+    fn nothing_unchecked_goes_from_a_message_into_a_record() {
+        let mut odd = record("deferred", 1);
+        odd["eventId"] = json!(format!("someone@example.com {}", "x".repeat(100_000)));
+        odd["firstFailedAt"] = json!("someone@example.com");
+        let origin = Message::read(&message(&odd, 1)).unwrap().origin;
+        assert!(
+            origin
+                .event_id
+                .is_some_and(|id| id.len() < 1_100 && !id.contains('@'))
+        );
+        assert_eq!(origin.first_failed_at, None);
+    }
+
+    #[test]
     fn any_other_body_is_an_error() {
         let mut unknown_version = record("deferred", 1);
         unknown_version["version"] = json!(2);
@@ -317,8 +357,6 @@ mod tests {
         bad_account["accountId"] = json!("12345678901");
         let mut bad_region = record("deferred", 1);
         bad_region["region"] = json!("nowhere");
-        let mut bad_reason = record("deferred", 1);
-        bad_reason["reason"] = json!("never-heard-of");
         for body in [
             json!(null),
             json!("text"),
@@ -330,7 +368,6 @@ mod tests {
             unknown_version,
             bad_account,
             bad_region,
-            bad_reason,
         ] {
             assert!(Message::read(&message(&body, 1)).is_err(), "{body}");
         }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::configuration::InvalidConfiguration;
-use crate::handler::{Handler, Invocation};
+use crate::handler::{Error, Handler, Invocation};
 
 /// Takes invocations until the environment ends.
 ///
@@ -35,6 +35,19 @@ pub async fn serve(handler: Handler) -> Result<(), BoxError> {
         .layer(MapRequestLayer::new(as_json))
         .run()
         .await
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        let error_type = match error {
+            Error::InvalidEvent(_) => "InvalidEvent",
+            Error::NotHandedOn(_) => "NotHandedOn",
+        };
+        Self {
+            error_type: error_type.to_owned(),
+            error_message: error.to_string(),
+        }
+    }
 }
 
 /// How long Lambda leaves until `deadline_ms` (since 1970).

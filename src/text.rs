@@ -4,40 +4,48 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The longest text that is kept, in characters. Ours: a dead letter stays far below SQS's limit,
-/// and no known answer of GuardDuty is longer than 200.
+/// The longest text that is kept, in characters. Ours: ten records in one SQS batch stay far below its 1 MiB, and no
+/// known answer of GuardDuty is longer than 200.
 const LONGEST: usize = 1_000;
 
 /// A text of AWS, or of an event, that is safe to log and to store.
 ///
-/// The only way to make one takes every word with an `@` out, so an address that a service repeats in
-/// its error cannot reach a log or a queue.
+/// The only way to make one takes every e-mail address out, so an address that a service repeats in its error cannot
+/// reach a log or a queue.
+///
+/// ```
+/// use guardduty_enroller::text::SafeText;
+///
+/// assert_eq!(SafeText::new("invalid: a.b@example.com").as_str(), "invalid: <e-mail>");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SafeText(String);
 
 impl SafeText {
-    /// Takes e-mail addresses and control characters out, and cuts the text at 1,000 characters.
+    /// Takes e-mail addresses out, turns what SQS does not take or what breaks a log line into blanks, and cuts the
+    /// text at 1,000 characters.
     #[must_use]
     pub fn new(raw: &str) -> Self {
         let mut safe = String::with_capacity(raw.len().min(LONGEST));
-        for word in raw.split_inclusive(|c: char| c.is_whitespace() || "\"'<>()[]{},;=".contains(c))
-        {
-            if word.contains('@') {
-                let end = word
-                    .char_indices()
-                    .next_back()
-                    .filter(|(_, c)| c.is_whitespace() || "\"'<>()[]{},;=".contains(*c));
-                safe.push_str("<e-mail>");
-                safe.extend(end.map(|(_, c)| c));
-            } else {
-                safe.push_str(word);
-            }
-            if safe.chars().count() > LONGEST {
-                safe = safe.chars().take(LONGEST).chain(['…']).collect();
-                break;
-            }
+        let mut rest = raw;
+        while let Some(at) = rest.find('@') {
+            let (before, after) = rest.split_at(at);
+            safe.push_str(
+                before
+                    .get(..start_of_local_part(before))
+                    .unwrap_or_default(),
+            );
+            safe.push_str("<e-mail>");
+            rest = after.trim_start_matches(|c: char| c.is_alphanumeric() || "@.-_".contains(c));
         }
-        Self(safe.replace(char::is_control, " "))
+        safe.push_str(rest);
+        let unfit = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+        let mut characters = safe.chars();
+        let mut cut: String = characters.by_ref().take(LONGEST).collect();
+        if characters.next().is_some() {
+            cut.push('…');
+        }
+        Self(cut.replace(unfit, " "))
     }
 
     /// The text.
@@ -45,6 +53,16 @@ impl SafeText {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Where the part of an address before its `@` starts: after the last blank or, where it is quoted, with its opening
+/// quote. Every other character can stand in an address, so all of them go.
+fn start_of_local_part(before: &str) -> usize {
+    let quoted = before.strip_suffix('"').and_then(|inner| inner.rfind('"'));
+    quoted.unwrap_or_else(|| {
+        let blank = before.char_indices().rfind(|(_, c)| c.is_whitespace());
+        blank.map_or(0, |(at, c)| at + c.len_utf8())
+    })
 }
 
 impl fmt::Display for SafeText {
@@ -76,27 +94,48 @@ mod tests {
                 "Invalid value a.b+c@example.com for email",
                 "Invalid value <e-mail> for email",
             ),
-            (
-                "{\"email\":\"x@y.z\",\"n\":1}",
-                "{\"email\":\"<e-mail>\",\"n\":1}",
-            ),
+            ("x@y.z, and a@b.co", "<e-mail>, and <e-mail>"),
             ("x@y.z", "<e-mail>"),
             ("Internal error", "Internal error"),
+            ("", ""),
         ] {
             assert_eq!(SafeText::new(raw).as_str(), safe);
         }
     }
 
     #[test]
-    fn a_long_text_is_cut_and_says_so() {
-        let long = "word ".repeat(100_000);
-        let safe = SafeText::new(&long);
-        assert_eq!(safe.as_str().chars().count(), 1_001);
-        assert!(safe.as_str().ends_with('…'));
+    fn no_part_of_an_unusual_address_is_left() {
+        for address in [
+            "finance(prod)secret@example.com",
+            "o'secret@example.com",
+            "\"john secret\"@example.com",
+            "secret{a}=b;c,d@example.com",
+            "secret@one@example.com",
+            "sécret@exämple.com",
+        ] {
+            for text in [
+                format!("bad address {address} given"),
+                format!("{{\"email\":\"{address}\"}}"),
+            ] {
+                let safe = SafeText::new(&text);
+                assert!(!safe.as_str().contains("ecret"), "{text} → {safe}");
+                assert!(!safe.as_str().contains("xample"), "{text} → {safe}");
+            }
+        }
     }
 
     #[test]
-    fn a_text_cannot_break_a_log_line() {
+    fn a_long_text_is_cut_and_says_so() {
+        let safe = SafeText::new(&"word ".repeat(100_000));
+        assert_eq!(safe.as_str().chars().count(), 1_001);
+        assert!(safe.as_str().ends_with('…'));
+        let exact = "x".repeat(1_000);
+        assert_eq!(SafeText::new(&exact).as_str(), exact);
+    }
+
+    #[test]
+    fn a_text_breaks_no_log_line_and_no_message() {
         assert_eq!(SafeText::new("a\nb\u{1b}[31m").as_str(), "a b [31m");
+        assert_eq!(SafeText::new("a\u{fffe}b\u{ffff}c").as_str(), "a b c");
     }
 }

@@ -59,7 +59,7 @@ const TEXTS: &[(&str, Outcome)] = &[
 
 /// Error codes and what they mean, whatever the status. The first row that matches counts.
 const CODES: &[(&str, Outcome)] = &[
-    // docs: the codes that AWS's SDKs treat as throttling.
+    // docs: codes that AWS's SDKs treat as throttling (those of other services left out).
     ("ThrottlingException", Deferred(Reason::Throttled)),
     ("Throttling", Deferred(Reason::Throttled)),
     ("ThrottledException", Deferred(Reason::Throttled)),
@@ -68,6 +68,9 @@ const CODES: &[(&str, Outcome)] = &[
     ("RequestLimitExceeded", Deferred(Reason::Throttled)),
     ("TooManyRequestsException", Deferred(Reason::Throttled)),
     ("SlowDown", Deferred(Reason::Throttled)),
+    ("LimitExceededException", Deferred(Reason::Throttled)),
+    ("BandwidthLimitExceeded", Deferred(Reason::Throttled)),
+    ("PriorRequestNotComplete", Deferred(Reason::Throttled)),
     // docs: a policy or a service control policy.
     ("AccessDeniedException", Refused(Reason::AccessDenied)),
     ("AccessDenied", Refused(Reason::AccessDenied)),
@@ -138,8 +141,9 @@ pub fn of_failure(failure: &Failure) -> Outcome {
         .find(|(known, _)| code.as_deref() == Some(known))
         .map(|&(_, outcome)| outcome);
     by_code
-        .or_else(|| match of_text(message) {
-            Deferred(Reason::Unknown) => None,
+        .or_else(|| match of_text(message.as_str()) {
+            // A failed call says nothing good of every account in it: it cannot skip them.
+            Deferred(Reason::Unknown) | Skipped(_) => None,
             outcome => Some(outcome),
         })
         .or_else(|| {
@@ -151,12 +155,18 @@ pub fn of_failure(failure: &Failure) -> Outcome {
         .unwrap_or(Deferred(Reason::Unknown))
 }
 
-/// Whether a `CreateMembers` failed because of what stood in the request, so that a smaller one can pass:
-/// one bad e-mail address fails the whole call with a 400 that names no account (docs).
+/// Whether a `CreateMembers` may have failed because of one account in it, so that a smaller one can pass: one bad
+/// e-mail address fails the whole call with a 400 that names no account (docs). A 400 that is about the caller, the
+/// detector or the rate is none of these.
 #[must_use]
 pub fn blames_the_request(failure: &Failure) -> bool {
     matches!(failure, Failure::Answered { status: 400, .. })
-        && of_failure(failure) == Deferred(Reason::Unknown)
+        && matches!(
+            of_failure(failure),
+            Deferred(Reason::Unknown | Reason::NotYetAssociated)
+                | Pending(_)
+                | Refused(Reason::ManagementAccountNotEnabled)
+        )
 }
 
 /// Whether the cached detector is not ours (any more): look it up anew.
@@ -168,12 +178,13 @@ pub fn blames_the_detector(failure: &Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::SafeText;
 
     fn answered(status: u16, code: Option<&str>, message: &str) -> Failure {
         Failure::Answered {
             status,
             code: code.map(str::to_owned),
-            message: message.to_owned(),
+            message: SafeText::new(message),
         }
     }
 
@@ -304,13 +315,39 @@ mod tests {
             );
         }
         assert_eq!(
-            of_failure(&Failure::NoAnswer("dropped".to_owned())),
+            of_failure(&Failure::no_answer("dropped")),
             Deferred(Reason::Unavailable)
         );
     }
 
     #[test]
-    fn only_a_400_that_nothing_else_explains_is_blamed_on_the_request() {
+    fn a_failed_call_never_skips_the_accounts_in_it() {
+        for (text, _) in TEXTS {
+            for status in [400, 403, 500] {
+                let outcome = of_failure(&answered(status, Some("BadRequestException"), text));
+                assert!(!matches!(outcome, Skipped(_)), "{status} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_400_that_may_be_about_one_account_is_blamed_on_the_request() {
+        for (text, blamed) in [
+            ("is not an associated member", true),
+            ("is already a member or associated member", true),
+            ("cannot become a member of itself", true),
+            ("must first enable GuardDuty", true),
+            ("cannot create members since it is already", false),
+            ("exceed the maximum number of allowed members", false),
+            ("Rate exceeded", false),
+        ] {
+            let failure = answered(400, Some("BadRequestException"), text);
+            assert_eq!(blames_the_request(&failure), blamed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_400_is_blamed_on_the_request_only_where_nothing_else_explains_it() {
         let invalid = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
         assert!(blames_the_request(&answered(
             400,
@@ -328,7 +365,7 @@ mod tests {
             Some("BadRequestException"),
             "The request is rejected because the input detectorId is not owned by the current account."
         )));
-        assert!(!blames_the_request(&Failure::NoAnswer(invalid.to_owned())));
+        assert!(!blames_the_request(&Failure::no_answer(invalid)));
     }
 
     #[test]

@@ -304,6 +304,39 @@ async fn any_other_input_is_an_error_that_says_what_was_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_by_hand_takes_a_hundred_accounts_and_not_one_more() {
+    let ids: Vec<String> = (0..101)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
+    let error = refused(&json!({ "accounts": ids })).await;
+    assert!(
+        error.contains("accounts has 101 ids; one call takes up to 100: split it"),
+        "{error}"
+    );
+    let world = World::with(&[("REGIONS", "eu-west-1")]);
+    assert!(
+        world
+            .invoke(&json!({ "accounts": ids[..100] }))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_error_shows_an_address_in_its_debug_output() {
+    let world = World::new();
+    let payload = json!({"accounts": ["someone@example.com"]});
+    let failed = world.invoke(&payload).await.unwrap_err();
+    assert!(!format!("{failed:?}").contains('@'));
+    let failure = guardduty_enroller::failure::Failure::Answered {
+        status: 400,
+        code: None,
+        message: guardduty_enroller::text::SafeText::new("bad someone@example.com"),
+    };
+    assert!(!format!("{failure:?}").contains('@'));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_of_a_megabyte_is_read_like_any_other() {
     let mut big = event("create-account-result.json");
     big["detail"]["additionalEventData"] = json!("x".repeat(1_000_000));

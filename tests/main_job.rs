@@ -590,7 +590,7 @@ async fn pairs_that_are_not_done_before_the_deadline_are_handed_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_reached_before_the_deadline_stays_reached() {
-    let ids: Vec<String> = (0..120)
+    let ids: Vec<String> = (0..100)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
     let mut setup = local_aws::Setup::default();
@@ -606,7 +606,7 @@ async fn what_was_reached_before_the_deadline_stays_reached() {
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let payload = operator(&all).to_string();
     let reply = world
-        .invoke_raw(&payload, Duration::from_secs(20))
+        .invoke_raw(&payload, Duration::from_secs(14))
         .await
         .unwrap();
     let count = |name: &str| {
@@ -615,8 +615,8 @@ async fn what_was_reached_before_the_deadline_stays_reached() {
             .map(|id| outcome(&reply, id, "eu-west-1")["outcome"].clone());
         pairs.filter(|outcome| outcome == name).count()
     };
-    assert_eq!((count("enrolled"), count("deferred")), (100, 20));
-    assert_eq!(world.retries().len(), 20);
+    assert_eq!((count("enrolled"), count("deferred")), (50, 50));
+    assert_eq!(world.retries().len(), 50);
 }
 
 #[tokio::test(start_paused = true)]
@@ -662,6 +662,105 @@ async fn a_message_that_sqs_never_takes_is_an_error_that_names_the_count() {
     ));
     let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
     assert!(failed.to_string().contains("4 of 4 messages"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_400_about_one_account_is_narrowed_down_whatever_its_text() {
+    for text in [
+        "The request is rejected because the given account ID is already a member or associated member of the current account.",
+        "The request is rejected because an account cannot become a member of itself.",
+        MANAGEMENT,
+    ] {
+        let world = World::with(&[("REGIONS", "eu-west-1")]);
+        let bad = error(400, "BadRequestException", text);
+        world.fault(Fault::always("CreateMembers", bad).on_account(OTHER_ACCOUNT));
+        let reply = world
+            .invoke(&operator(&[NEW_ACCOUNT, OTHER_ACCOUNT]))
+            .await
+            .unwrap();
+        assert_eq!(
+            outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
+            "enrolled",
+            "{text}"
+        );
+        assert_ne!(
+            outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"],
+            "skipped",
+            "{text}"
+        );
+        assert_eq!(
+            world.dead_letters().len() + world.retries().len(),
+            1,
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_400_that_splitting_does_not_explain_costs_a_bounded_number_of_calls() {
+    let ids: Vec<String> = (0..50)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
+    let mut setup = local_aws::Setup::default();
+    setup.accounts.extend(
+        ids.iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    );
+    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
+    world.fault(Fault::always(
+        "CreateMembers",
+        error(400, "BadRequestException", "never seen"),
+    ));
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let reply = world.invoke(&operator(&ids)).await.unwrap();
+    assert!(
+        ids.iter()
+            .all(|id| outcome(&reply, id, "eu-west-1")["reason"] == "unknown")
+    );
+    assert!(world.calls("CreateMembers").len() <= 65);
+    assert_eq!(world.retries().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_was_opted_into_is_covered_ten_minutes_later() {
+    let world = World::new();
+    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
+    let opt_in = || {
+        let mut cloud = world.cloud.lock();
+        cloud.guardduty_in("eu-south-1");
+        cloud
+            .account
+            .statuses
+            .insert("eu-south-1".to_owned(), "ENABLED".to_owned());
+    };
+    opt_in();
+    tokio::time::sleep(Duration::from_mins(11)).await;
+    world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
+    assert!(world.enabled_regions(OTHER_ACCOUNT).contains("eu-south-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn enabled_members_are_known_even_where_organizations_hangs() {
+    let ids: Vec<String> = (0..40)
+        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
+        .collect();
+    let mut setup = local_aws::Setup::default();
+    setup.accounts.extend(
+        ids.iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    );
+    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    world.invoke(&operator(&ids)).await.unwrap();
+    world.fault(Fault::always(
+        "DescribeAccount",
+        FaultKind::Delay(Duration::from_hours(1)),
+    ));
+    let reply = world.invoke(&operator(&ids)).await.unwrap();
+    assert!(
+        ids.iter()
+            .all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "already-enabled")
+    );
 }
 
 #[tokio::test(start_paused = true)]

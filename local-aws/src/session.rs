@@ -14,7 +14,7 @@ use crate::function::{Function, Log};
 const MOST_TRIES: usize = 500;
 
 /// How the template feeds the function from the retry queue.
-const BATCH_SIZE: usize = 100;
+const BATCH_SIZE: usize = 1_000;
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// One session of the command.

@@ -81,7 +81,7 @@ impl World {
         let cloud = Cloud::new(setup);
         let lambda = Lambda::new(TIMEOUT)
             .on_failure(DEAD_LETTER_QUEUE_URL)
-            .fed_by(RETRY_QUEUE_URL, 100, Duration::from_secs(5));
+            .fed_by(RETRY_QUEUE_URL, 1_000, Duration::from_secs(5));
         Self {
             handler: handler(&cloud, &variables),
             cloud,

@@ -1,0 +1,83 @@
+//! The log lines about pairs: what a person reads, and what metrics and queries rest on.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use tracing::{error, info, warn};
+
+use crate::enroller::PairEndings;
+use crate::outcome::{Outcome, Reason};
+use crate::record::Record;
+
+/// One line for the whole invocation, and one for each pair whose answer is new to this program or whose Region has
+/// no detector.
+pub fn summary(endings: &PairEndings) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for ((account, region), ending) in endings {
+        let outcome = ending.outcome;
+        *counts.entry(outcome.name()).or_default() += 1;
+        let Some(reason) = outcome.reason() else {
+            continue;
+        };
+        *reasons.entry(reason.code()).or_default() += 1;
+        let result = ending.result.as_ref().map(tracing::field::display);
+        match outcome {
+            Outcome::Deferred(Reason::Unknown) => warn!(
+                accountId = %account,
+                region = %region,
+                reason = reason.code(),
+                result,
+                "an answer that this version does not know; it is tried again"
+            ),
+            Outcome::Skipped(Reason::NoDetector) => warn!(
+                accountId = %account,
+                region = %region,
+                reason = reason.code(),
+                "skipped: GuardDuty has no detector in this Region"
+            ),
+            _ => {}
+        }
+    }
+    let count = |name| counts.get(name).copied().unwrap_or_default();
+    info!(
+        pairs = endings.len(),
+        enrolled = count("enrolled"),
+        alreadyEnabled = count("already-enabled"),
+        pending = count("pending"),
+        deferred = count("deferred"),
+        refused = count("refused"),
+        skipped = count("skipped"),
+        reasons = %json!(reasons),
+        "summary"
+    );
+}
+
+/// One line for each pair that goes to the dead-letter queue.
+pub fn dead_letters(records: &[Record]) {
+    for record in records {
+        error!(
+            accountId = record.account_id,
+            region = record.region,
+            outcome = record.outcome,
+            reason = record.reason.code(),
+            result = record.result,
+            attempts = record.attempts,
+            "dead letter: a person must act, then redrive it"
+        );
+    }
+}
+
+/// One line for each pair of the retry queue that ends without being enrolled.
+pub fn skipped(endings: &PairEndings) {
+    for ((account, region), ending) in endings {
+        if let Outcome::Skipped(reason) = ending.outcome {
+            info!(
+                accountId = %account,
+                region = %region,
+                reason = reason.code(),
+                "skipped: a pair of the retry queue is not to be enrolled any more"
+            );
+        }
+    }
+}
