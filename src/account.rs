@@ -147,6 +147,12 @@ mod tests {
     }
 
     #[test]
+    fn an_account_id_debugs_as_it_displays() {
+        let id = "000000000001".parse::<AccountId>();
+        assert_eq!(format!("{id:?}"), "Ok(000000000001)");
+    }
+
+    #[test]
     fn a_masked_address_is_no_address() {
         assert_eq!(Email::unmasked("****"), None);
         assert_eq!(Email::unmasked("**@example.com"), None);

@@ -257,6 +257,27 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_url_has_a_host_an_account_and_a_name() {
+        for bad in [
+            "https:///222222222222/dead",
+            "https://sqs.eu-west-1.amazonaws.com/22222/dead",
+            "https://sqs.eu-west-1.amazonaws.com/222222222222/",
+            "https://sqs.eu-west-1.amazonaws.com/222222222222",
+            "https://sqs.eu-west-1.amazonaws.com/222222222222/a/b",
+            "arn:aws:sqs:eu-west-1:222222222222:dead",
+        ] {
+            assert!(read(&[("RETRY_QUEUE_URL", Some(bad))]).is_err(), "{bad}");
+        }
+        assert!(
+            read(&[(
+                "RETRY_QUEUE_URL",
+                Some("http://127.0.0.1:4566/222222222222/x")
+            )])
+            .is_ok()
+        );
+    }
+
+    #[test]
     fn one_queue_cannot_be_both() {
         let error = read(&[("RETRY_QUEUE_URL", Some(DEAD))]).unwrap_err();
         assert!(error.contains("are the same queue"), "{error}");

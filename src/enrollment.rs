@@ -547,6 +547,14 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_call_keeps_the_detector_that_it_was_made_at() {
+        for detector_id in [None, Some("d1".to_owned())] {
+            let failed = CallFailed::At(detector_id.clone(), Failure::no_answer("dropped"));
+            assert_eq!(ending_of(&failed, RULES).detector_id, detector_id);
+        }
+    }
+
+    #[test]
     fn the_rules_say_how_a_pair_ends_without_a_detector() {
         for outcome in [Outcome::Refused, Outcome::Skipped] {
             let rules = Rules {

@@ -697,6 +697,22 @@ async fn a_400_about_one_account_is_narrowed_down_whatever_its_text() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_that_is_about_the_caller_is_not_split() {
+    let world = World::with(&[("REGIONS", "eu-west-1")]);
+    let denied = error(403, "AccessDeniedException", "no");
+    world.fault(Fault::always("CreateMembers", denied));
+    let reply = world
+        .invoke(&operator(&[NEW_ACCOUNT, OTHER_ACCOUNT]))
+        .await
+        .unwrap();
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"],
+        "access-denied"
+    );
+    assert_eq!(world.calls("CreateMembers").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_400_that_splitting_does_not_explain_costs_a_bounded_number_of_calls() {
     let ids: Vec<String> = (0..50)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
