@@ -23,6 +23,13 @@ pub struct Configuration {
     pub dead_letter_queue_url: String,
     /// `RETRY_QUEUE_URL`: where pairs wait that can heal by themselves.
     pub retry_queue_url: String,
+    /// `LIST_ACCOUNTS_PER_SECOND`: the most pages of `ListAccounts` a second in a reconcile. Organizations allows 8 to
+    /// an account and 9 to the whole organization, shared with every other tool (Organizations quotas, read 2026-11):
+    /// 5 leave room.
+    pub list_accounts_per_second: u32,
+    /// `CREATE_MEMBERS_PER_SECOND`: the most `CreateMembers` a second in a Region in a reconcile. GuardDuty publishes
+    /// no rate: it is assumed to take 1.
+    pub create_members_per_second: u32,
 }
 
 /// Every variable that is wrong, with its value and what was expected.
@@ -57,6 +64,8 @@ impl Configuration {
         let resume_suspended = reader.optional("RESUME_SUSPENDED_MEMBERS", boolean);
         let dead_letter_queue_url = reader.required("DEAD_LETTER_QUEUE_URL", queue_url);
         let retry_queue_url = reader.required("RETRY_QUEUE_URL", queue_url);
+        let list_accounts_per_second = reader.optional("LIST_ACCOUNTS_PER_SECOND", rate);
+        let create_members_per_second = reader.optional("CREATE_MEMBERS_PER_SECOND", rate);
         if dead_letter_queue_url.is_some() && dead_letter_queue_url == retry_queue_url {
             // Each refused pair would come back as a new message, for ever.
             let problem = "DEAD_LETTER_QUEUE_URL and RETRY_QUEUE_URL are the same queue";
@@ -73,6 +82,8 @@ impl Configuration {
                     resume_suspended: resume_suspended.unwrap_or(false),
                     dead_letter_queue_url,
                     retry_queue_url,
+                    list_accounts_per_second: list_accounts_per_second.unwrap_or(5),
+                    create_members_per_second: create_members_per_second.unwrap_or(1),
                 })
             }
             _ => Err(InvalidConfiguration {
@@ -157,6 +168,14 @@ fn boolean(value: &str) -> Result<bool, String> {
     }
 }
 
+fn rate(value: &str) -> Result<u32, String> {
+    let rate = value
+        .parse()
+        .ok()
+        .filter(|rate| (1..=10_000).contains(rate));
+    rate.ok_or_else(|| "expected calls per second, from 1 to 10000".to_owned())
+}
+
 /// `https://sqs.eu-west-1.amazonaws.com/222222222222/name`; http serves local endpoints.
 fn queue_url(value: &str) -> Result<String, String> {
     let expected =
@@ -202,6 +221,8 @@ mod tests {
         assert_eq!(configuration.coverage, Coverage::All);
         assert!(configuration.excluded.is_empty());
         assert!(!configuration.resume_suspended);
+        assert_eq!(configuration.list_accounts_per_second, 5);
+        assert_eq!(configuration.create_members_per_second, 1);
         assert_eq!(configuration.dead_letter_queue_url, DEAD);
         assert_eq!(configuration.retry_queue_url, RETRY);
     }
@@ -212,8 +233,12 @@ mod tests {
             ("REGIONS", Some("eu-west-1, us-east-1")),
             ("EXCLUDED_ACCOUNTS", Some("444455556666, 555566667777")),
             ("RESUME_SUSPENDED_MEMBERS", Some("true")),
+            ("LIST_ACCOUNTS_PER_SECOND", Some("8")),
+            ("CREATE_MEMBERS_PER_SECOND", Some("10000")),
         ])
         .unwrap();
+        assert_eq!(configuration.list_accounts_per_second, 8);
+        assert_eq!(configuration.create_members_per_second, 10_000);
         let regions = ["eu-west-1", "us-east-1"].map(|name| Region::known(name).unwrap());
         assert_eq!(
             configuration.coverage,
@@ -242,6 +267,8 @@ mod tests {
             ("RESUME_SUSPENDED_MEMBERS", Some("yes")),
             ("DEAD_LETTER_QUEUE_URL", None),
             ("RETRY_QUEUE_URL", Some("retry")),
+            ("LIST_ACCOUNTS_PER_SECOND", Some("0")),
+            ("CREATE_MEMBERS_PER_SECOND", Some("10001")),
         ])
         .unwrap_err();
         for part in [
@@ -251,6 +278,8 @@ mod tests {
             "RESUME_SUSPENDED_MEMBERS is \"yes\"",
             "DEAD_LETTER_QUEUE_URL is not set",
             "RETRY_QUEUE_URL is \"retry\"",
+            "LIST_ACCOUNTS_PER_SECOND is \"0\"",
+            "CREATE_MEMBERS_PER_SECOND is \"10001\"",
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }

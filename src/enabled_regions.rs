@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
-use crate::region::Region;
+use crate::region::{Coverage, Region};
 
 /// How long the answer counts. Ours: a burst of events asks once, and a Region that was opted into is covered soon.
 const FRESH: Duration = Duration::from_mins(10);
@@ -36,11 +36,20 @@ impl EnabledRegions {
         }
     }
 
-    /// Every Region that is enabled, by default or by opting in.
+    /// The Regions that `coverage` stands for.
     ///
     /// # Errors
-    /// Where the call failed or named no Region at all; it is made anew the next time.
-    pub async fn get(&self) -> Result<Arc<BTreeSet<Region>>, Failure> {
+    /// With [`Coverage::All`], where AWS did not name the enabled Regions: no pair can be named then.
+    pub async fn covered(&self, coverage: &Coverage) -> Result<Arc<BTreeSet<Region>>, Failure> {
+        match coverage {
+            Coverage::Listed(regions) => Ok(Arc::clone(regions)),
+            Coverage::All => self.get().await,
+        }
+    }
+
+    /// Every Region that is enabled, by default or by opting in. Where the call failed or named no Region at all, it
+    /// is made anew the next time.
+    async fn get(&self) -> Result<Arc<BTreeSet<Region>>, Failure> {
         let mut known = self.known.lock().await;
         if let Some((asked, regions)) = known.as_ref()
             && asked.elapsed() < FRESH

@@ -56,10 +56,8 @@ impl Enroller {
     /// # Errors
     /// With `REGIONS=all`, where AWS did not name the enabled Regions: no pair can be named then.
     pub async fn regions(&self) -> Result<Arc<BTreeSet<Region>>, Failure> {
-        match &self.configuration.coverage {
-            Coverage::Listed(regions) => Ok(Arc::clone(regions)),
-            Coverage::All => self.enabled_regions.get().await,
-        }
+        let coverage = &self.configuration.coverage;
+        self.enabled_regions.covered(coverage).await
     }
 
     /// Gives each pair exactly one ending. A pair that is not done at `cutoff` is deferred; one Region's failure
@@ -87,7 +85,7 @@ impl Enroller {
         let now = Instant::now();
         let limit = now + cutoff.saturating_duration_since(now) / 2;
         let described = self.describe(&accounts, addresses, limit).shared();
-        let rules = self.rules();
+        let rules = Rules::of(&self.configuration);
         let regions = work.into_iter().map(|(region, accounts)| {
             let described = described.clone();
             async move {
@@ -128,17 +126,6 @@ impl Enroller {
                 Some(Reason::RegionNotConfigured)
             }
             _ => None,
-        }
-    }
-
-    /// In a Region that someone listed, a missing detector is a mistake; with `all` it is a choice.
-    fn rules(&self) -> Rules {
-        Rules {
-            resume_suspended: self.configuration.resume_suspended,
-            without_detector: match self.configuration.coverage {
-                Coverage::Listed(_) => Outcome::Refused(Reason::NoDetector),
-                Coverage::All => Outcome::Skipped(Reason::NoDetector),
-            },
         }
     }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::account::{Account, AccountId, Email, State};
+use crate::configuration::Configuration;
 use crate::guardduty::{ACCOUNTS_A_CALL, CallFailed, RegionalGuardDuty};
 use crate::outcome::{Ending, Outcome, Reason};
+use crate::region::Coverage;
 use crate::text::SafeText;
 use crate::verdict;
 
@@ -22,6 +24,20 @@ pub struct Rules {
     pub resume_suspended: bool,
     /// How a pair ends in a Region without a detector.
     pub without_detector: Outcome,
+}
+
+impl Rules {
+    /// In a Region that someone listed, a missing detector is a mistake; with `all` it is a choice.
+    #[must_use]
+    pub const fn of(configuration: &Configuration) -> Self {
+        Self {
+            resume_suspended: configuration.resume_suspended,
+            without_detector: match configuration.coverage {
+                Coverage::Listed(_) => Outcome::Refused(Reason::NoDetector),
+                Coverage::All => Outcome::Skipped(Reason::NoDetector),
+            },
+        }
+    }
 }
 
 /// Enrolls `accounts` in one Region: `GetMembers` beside `described`, then `CreateMembers` for those that are
@@ -97,9 +113,7 @@ async fn memberships(
 fn membership(status: Option<&str>, unprocessed: Option<&str>, detector_id: &str) -> Membership {
     match (status, unprocessed) {
         (Some(status), _) if is_enabled(status) => Membership::Enabled(detector_id.to_owned()),
-        (Some(status), _) if status.eq_ignore_ascii_case("disabled") => {
-            Membership::Suspended(detector_id.to_owned())
-        }
+        (Some(status), _) if is_suspended(status) => Membership::Suspended(detector_id.to_owned()),
         (Some(_), _) | (None, None) => Membership::NotEnabled,
         (None, Some(text)) => match verdict::of_text(text) {
             outcome @ Outcome::Deferred(Reason::InternalError | Reason::Throttled) => {
@@ -111,8 +125,16 @@ fn membership(status: Option<&str>, unprocessed: Option<&str>, detector_id: &str
     }
 }
 
-fn is_enabled(relationship_status: &str) -> bool {
+/// Whether a `relationshipStatus` means that the member is protected. A free string: everything else is "no".
+#[must_use]
+pub fn is_enabled(relationship_status: &str) -> bool {
     relationship_status.eq_ignore_ascii_case("enabled")
+}
+
+/// Whether a `relationshipStatus` means that someone suspended the member.
+#[must_use]
+pub fn is_suspended(relationship_status: &str) -> bool {
+    relationship_status.eq_ignore_ascii_case("disabled")
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -309,7 +331,8 @@ async fn confirm(guardduty: &RegionalGuardDuty, accepted: AcceptedAccounts, endi
 }
 
 /// How a pair ends whose call came to no answer.
-fn ending_of(failed: &CallFailed, rules: Rules) -> Ending {
+#[must_use]
+pub fn ending_of(failed: &CallFailed, rules: Rules) -> Ending {
     match failed {
         CallFailed::NoDetector => Ending::said(
             rules.without_detector,

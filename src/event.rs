@@ -1,6 +1,7 @@
 //! What came in: the raw JSON of an invocation, told apart by `eventSource` and `eventName` alone.
 
 use aws_lambda_events::sqs::SqsMessage;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::account::{AccountId, Email};
@@ -18,6 +19,17 @@ pub enum Event {
     Ignored(String),
     /// A batch of the retry queue.
     Batch(Vec<SqsMessage>),
+    /// The whole organization is to be compared with GuardDuty.
+    Reconcile(Reconcile),
+}
+
+/// What a reconcile is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reconcile {
+    /// Only compare: no call that changes anything is made.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// Accounts to enroll in every Region.
@@ -51,7 +63,7 @@ const CONTROL_TOWER: &str = "controltower.amazonaws.com";
 
 /// What the function takes, for the end of an error message.
 const EXPECTED: &str = "expected an EventBridge event with detail.eventSource and detail.eventName, \
-     {\"accounts\": [\"<12-digit id>\", …]}, or a batch of the retry queue";
+     {\"accounts\": [\"<12-digit id>\", …]}, {\"reconcile\": {}}, or a batch of the retry queue";
 
 impl Event {
     /// Reads the payload of an invocation.
@@ -83,6 +95,9 @@ impl Event {
         if let Some(accounts) = event.get("accounts") {
             return operator_call(event, accounts).map(Self::Join);
         }
+        if let Some(request) = event.get("reconcile") {
+            return reconcile(event, request).map(Self::Reconcile);
+        }
         if let Some(records) = event.get("Records") {
             return batch(records).map(Self::Batch);
         }
@@ -93,7 +108,7 @@ impl Event {
                 kind(other)
             ))),
             None => Err(InvalidEvent(format!(
-                "the event has no detail, accounts or Records; {EXPECTED}"
+                "the event has no detail, accounts, reconcile or Records; {EXPECTED}"
             ))),
         }
     }
@@ -131,6 +146,28 @@ fn operator_call(event: &Map<String, Value>, accounts: &Value) -> Result<Join, I
         }
     }
     Ok(join)
+}
+
+/// `{"reconcile": {"dryRun": true}}` and nothing beside it.
+fn reconcile(event: &Map<String, Value>, request: &Value) -> Result<Reconcile, InvalidEvent> {
+    let expected = "expected {\"reconcile\": {}} or {\"reconcile\": {\"dryRun\": true}}";
+    if event.len() > 1 {
+        return Err(InvalidEvent(format!(
+            "a reconcile takes nothing beside it; {expected}"
+        )));
+    }
+    if !request.is_object() {
+        return Err(InvalidEvent(format!(
+            "reconcile is {}; {expected}",
+            kind(request)
+        )));
+    }
+    serde_json::from_value(request.clone()).map_err(|error| {
+        InvalidEvent(format!(
+            "reconcile: {}; {expected}",
+            SafeText::new(&error.to_string())
+        ))
+    })
 }
 
 /// The messages of a batch; what stands in their bodies is read one by one, so that a bad one spoils no other.

@@ -10,7 +10,7 @@ use aws_sdk_guardduty::config::retry::RetryPartition;
 use aws_sdk_guardduty::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_guardduty::error::BoxError;
 use aws_sdk_guardduty::operation::get_members::GetMembersOutput;
-use aws_sdk_guardduty::types::{AccountDetail, UnprocessedAccount};
+use aws_sdk_guardduty::types::{AccountDetail, Member, UnprocessedAccount};
 
 use crate::account::{AccountId, Email};
 use crate::failure::Failure;
@@ -21,6 +21,9 @@ use crate::verdict;
 /// The most accounts that `CreateMembers`, `GetMembers` and `StartMonitoringMembers` take in one call
 /// (GuardDuty API reference). The SDK sends 51 without complaint.
 pub const ACCOUNTS_A_CALL: usize = 50;
+
+/// The most members on a page of `ListMembers` (GuardDuty API reference).
+const MEMBERS_A_PAGE: i32 = 50;
 
 /// GuardDuty in every Region that was asked for so far; kept while the environment lives.
 #[derive(Debug)]
@@ -72,6 +75,24 @@ pub struct Members {
     pub status: BTreeMap<AccountId, String>,
     /// GuardDuty's text by account that it did not process.
     pub unprocessed: BTreeMap<AccountId, SafeText>,
+}
+
+/// A page of `ListMembers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberPage {
+    /// `relationshipStatus` by account.
+    pub status: Vec<(AccountId, String)>,
+    /// The token of the next page, if there is one.
+    pub next: Option<String>,
+}
+
+/// What the organization's settings in a Region say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrganizationSettings {
+    /// `autoEnableOrganizationMembers`: `NEW`, `ALL` or `NONE`.
+    pub auto_enable: Option<String>,
+    /// `memberAccountLimitReached`.
+    pub member_limit_reached: Option<bool>,
 }
 
 /// An answer and the detector that gave it.
@@ -163,6 +184,58 @@ impl RegionalGuardDuty {
         .await
     }
 
+    /// `DescribeOrganizationConfiguration`: only the delegated administrator gets an answer.
+    ///
+    /// # Errors
+    /// Where the call came to no answer.
+    pub async fn organization_settings(&self) -> Result<OrganizationSettings, CallFailed> {
+        let (settings, _) = self
+            .at_detector(async |detector_id| {
+                let reply = self
+                    .client
+                    .describe_organization_configuration()
+                    .detector_id(detector_id)
+                    .send()
+                    .await?;
+                let auto_enable = reply.auto_enable_organization_members();
+                Ok(OrganizationSettings {
+                    auto_enable: auto_enable.map(|setting| setting.as_str().to_owned()),
+                    member_limit_reached: reply.member_account_limit_reached(),
+                })
+            })
+            .await?;
+        Ok(settings)
+    }
+
+    /// One page of `ListMembers`, members that are no longer associated included: each with its
+    /// `relationshipStatus`, and the token of the next page.
+    ///
+    /// # Errors
+    /// Where the call came to no answer; a token can expire.
+    pub async fn list_members(&self, page: Option<&str>) -> Result<MemberPage, CallFailed> {
+        let (page, _) = self
+            .at_detector(async |detector_id| {
+                let reply = self
+                    .client
+                    .list_members()
+                    .detector_id(detector_id)
+                    .only_associated("false")
+                    .max_results(MEMBERS_A_PAGE)
+                    .set_next_token(page.map(str::to_owned))
+                    .send()
+                    .await?;
+                Ok(MemberPage {
+                    status: statuses(reply.members()).collect(),
+                    next: reply
+                        .next_token()
+                        .filter(|token| !token.is_empty())
+                        .map(str::to_owned),
+                })
+            })
+            .await?;
+        Ok(page)
+    }
+
     /// Makes a call at the Region's detector; if GuardDuty says that the detector is not ours, looks it up anew
     /// and makes the call once more.
     async fn at_detector<T>(
@@ -238,14 +311,17 @@ impl Intercept for NoEmptyAnswer {
 }
 
 fn members(reply: &GetMembersOutput) -> Members {
-    let status = reply.members().iter().filter_map(|member| {
-        let id = member.account_id()?.parse().ok()?;
-        Some((id, member.relationship_status()?.to_owned()))
-    });
     Members {
-        status: status.collect(),
+        status: statuses(reply.members()).collect(),
         unprocessed: unprocessed(reply.unprocessed_accounts()),
     }
+}
+
+fn statuses(members: &[Member]) -> impl Iterator<Item = (AccountId, String)> {
+    members.iter().filter_map(|member| {
+        let id = member.account_id()?.parse().ok()?;
+        Some((id, member.relationship_status()?.to_owned()))
+    })
 }
 
 /// GuardDuty's text by account. HTTP 200 says nothing: an account in this list was not processed.
@@ -260,7 +336,6 @@ fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, SafeText>
 #[cfg(test)]
 mod tests {
     use aws_sdk_guardduty::operation::create_members::CreateMembersOutput;
-    use aws_sdk_guardduty::types::Member;
 
     use super::*;
 

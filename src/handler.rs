@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_lambda_events::sqs::SqsMessage;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::journal;
 use crate::outcome::Ending;
 use crate::queue::Queue;
+use crate::reconcile::Reconciler;
 use crate::record::{Origin, Record};
 use crate::region::Region;
 use crate::reply;
@@ -60,6 +61,8 @@ pub struct Handler {
     enroller: Enroller,
     retries: Queue,
     dead_letters: Queue,
+    configuration: Configuration,
+    aws: SdkConfig,
 }
 
 impl Handler {
@@ -69,7 +72,9 @@ impl Handler {
         Self {
             retries: Queue::new(aws, &configuration.retry_queue_url),
             dead_letters: Queue::new(aws, &configuration.dead_letter_queue_url),
-            enroller: Enroller::new(configuration, aws),
+            enroller: Enroller::new(configuration.clone(), aws),
+            configuration,
+            aws: aws.clone(),
         }
     }
 
@@ -85,6 +90,11 @@ impl Handler {
                 Ok(reply::ignored(&why))
             }
             Event::Join(join) => self.join(join, invocation).await,
+            Event::Reconcile(request) => {
+                let reconciler = Reconciler::new(&self.configuration, &self.aws, request);
+                let report = reconciler.run(cutoff(invocation.deadline)).await;
+                Ok(json!(report))
+            }
             Event::Batch(messages) => Ok(self.batch(&messages, invocation).await),
         }
     }

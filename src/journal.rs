@@ -8,6 +8,8 @@ use tracing::{error, info, warn};
 use crate::enroller::PairEndings;
 use crate::outcome::{Outcome, Reason};
 use crate::record::Record;
+use crate::region::Region;
+use crate::report::{RegionReport, Report};
 
 /// One line for the whole invocation, and one for each pair whose answer is new to this program or whose Region has
 /// no detector.
@@ -80,4 +82,45 @@ pub fn skipped(endings: &PairEndings) {
             );
         }
     }
+}
+
+/// One line for each Region of a reconcile.
+pub fn reconciled(region: &Region, report: &RegionReport) {
+    let finding = report.finding.as_ref();
+    info!(
+        region = %region,
+        expected = report.expected,
+        enabled = report.enabled,
+        enrolled = report.enrolled,
+        missing = report.missing,
+        notEnrolled = %json!(report.not_enrolled),
+        undone = report.undone,
+        gap = report.gap(),
+        stale = report.stale,
+        autoEnable = report.auto_enable,
+        memberAccountLimitReached = report.member_account_limit_reached,
+        reason = finding.map(|finding| finding.reason),
+        result = finding.and_then(|finding| finding.result.as_ref()).map(tracing::field::display),
+        cure = finding.map(|finding| finding.cure),
+        "reconciled"
+    );
+}
+
+/// One line for a whole reconcile.
+pub fn reconcile(report: &Report) {
+    let finding = report.finding.as_ref();
+    info!(
+        dryRun = report.dry_run,
+        complete = report.complete,
+        gap = report.gap,
+        accountsListed = report.accounts_listed,
+        accountsExpected = report.accounts_expected,
+        regions = report.regions.len(),
+        reason = finding.map(|finding| finding.reason),
+        result = finding
+            .and_then(|finding| finding.result.as_ref())
+            .map(tracing::field::display),
+        cure = finding.map(|finding| finding.cure),
+        "reconcile ended"
+    );
 }

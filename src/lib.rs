@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod aws;
+pub mod census;
 pub mod configuration;
 pub mod enabled_regions;
 pub mod enroller;
@@ -19,10 +20,13 @@ pub mod journal;
 pub mod logging;
 pub mod organization;
 pub mod outcome;
+pub mod pace;
 pub mod queue;
+pub mod reconcile;
 pub mod record;
 pub mod region;
 pub mod reply;
+pub mod report;
 pub mod retry;
 pub mod runtime;
 pub mod text;

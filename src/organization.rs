@@ -8,6 +8,9 @@ use aws_sdk_organizations::types;
 use crate::account::{Account, AccountId, Email, State};
 use crate::failure::Failure;
 
+/// The most accounts on a page of `ListAccounts` (Organizations API reference).
+const ACCOUNTS_A_PAGE: i32 = 20;
+
 /// The organization that the administrator account belongs to.
 #[derive(Debug)]
 pub struct Organization {
@@ -42,7 +45,30 @@ impl Organization {
             .map(account)
             .ok_or_else(|| Failure::no_answer("Organizations answered without an account"))
     }
+
+    /// One page of `ListAccounts`, and the token of the next.
+    ///
+    /// # Errors
+    /// Where Organizations did not answer.
+    pub async fn list(&self, page: Option<&str>) -> Result<AccountPage, Failure> {
+        let reply = self
+            .client
+            .list_accounts()
+            .max_results(ACCOUNTS_A_PAGE)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await?;
+        let accounts = reply.accounts().iter().filter_map(|listed| {
+            let id = listed.id()?.parse().ok()?;
+            Some((id, account(listed)))
+        });
+        let next = reply.next_token().filter(|token| !token.is_empty());
+        Ok((accounts.collect(), next.map(str::to_owned)))
+    }
 }
+
+/// An account on a page of `ListAccounts`, and the token of the next page.
+pub type AccountPage = (Vec<(AccountId, Account)>, Option<String>);
 
 /// `State` counts; `Status` is being retired (2026-09-09) and serves where `State` is missing.
 fn account(described: &types::Account) -> Account {

@@ -148,6 +148,7 @@ fn read_event(event: &Value) -> Result<Request, String> {
         Event::Join(join) => Ok(Request::Join(join)),
         Event::Ignored(why) => Ok(Request::Nothing(why)),
         Event::Batch(_) => Err("the body is itself a batch of messages".to_owned()),
+        Event::Reconcile(_) => Err("a reconcile request is not for the retry queue".to_owned()),
     }
 }
 

@@ -255,7 +255,10 @@ async fn any_other_input_is_an_error_that_says_what_was_wrong() {
         ("null", "the event is missing or null"),
         ("[]", "the event is a list of 0"),
         ("42", "the event is a number"),
-        ("{}", "the event has no detail, accounts or Records"),
+        (
+            "{}",
+            "the event has no detail, accounts, reconcile or Records",
+        ),
         ("{\"detail\": 1}", "detail is a number"),
         ("{\"detail\": {}}", "detail.eventSource is missing"),
         (

@@ -1,0 +1,79 @@
+//! How fast calls follow each other: a steady step that grows while AWS asks for fewer calls.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The slowest pace. Ours: a call a minute still finds out that the throttling is over.
+const SLOWEST: Duration = Duration::from_mins(1);
+
+/// Keeps calls at least a step apart.
+#[derive(Debug)]
+pub struct Pace {
+    base: Duration,
+    step: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    /// The first call may be made at once, the others follow at `per_second`.
+    #[must_use]
+    pub fn of(per_second: u32) -> Self {
+        let step = Duration::from_secs(1) / per_second.max(1);
+        Self {
+            base: step,
+            step,
+            next: Instant::now(),
+        }
+    }
+
+    /// Waits for the next call's turn.
+    pub async fn turn(&mut self) {
+        sleep_until(self.next).await;
+        self.next = Instant::now() + self.step;
+    }
+
+    /// Goes at half the pace after a throttled call, and back by half towards the base after any other.
+    pub fn learn(&mut self, throttled: bool) {
+        self.step = if throttled {
+            (self.step * 2).min(SLOWEST)
+        } else {
+            (self.step / 2).max(self.base)
+        };
+        if throttled {
+            self.next = Instant::now() + self.step;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_a_step_apart_and_the_first_does_not_wait() {
+        let start = Instant::now();
+        let mut pace = Pace::of(1);
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            pace.turn().await;
+            turns.push(start.elapsed().as_secs());
+        }
+        assert_eq!(turns, [0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_step_doubles_while_throttled_up_to_a_minute_and_comes_back() {
+        let mut pace = Pace::of(1);
+        let mut steps = Vec::new();
+        for throttled in [true, true, true, true, true, true, true, false, false] {
+            pace.learn(throttled);
+            steps.push(pace.step.as_secs());
+        }
+        assert_eq!(steps, [2, 4, 8, 16, 32, 60, 60, 30, 15]);
+        for _ in 0..10 {
+            pace.learn(false);
+        }
+        assert_eq!(pace.step.as_secs(), 1);
+    }
+}

@@ -1,0 +1,256 @@
+//! What a reconcile found and did, for a person, a metric and an auditor: counts by Region, and the pairs themselves
+//! up to a limit.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::account::AccountId;
+use crate::outcome::{Ending, Outcome, Reason};
+use crate::region::Region;
+use crate::text::SafeText;
+
+/// The most pairs, and the most stale members, that a Region's report names. Ours: 34 Regions with texts of 1,000
+/// characters are 4 MB, and Lambda's reply takes 6 MB (Lambda quotas).
+pub const NAMED_A_REGION: usize = 100;
+
+/// The report of one run.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Whether nothing was to be changed.
+    pub dry_run: bool,
+    /// When the run started (RFC 3339, UTC).
+    pub started_at: String,
+    /// When it ended (RFC 3339, UTC).
+    pub ended_at: String,
+    /// Whether every pair was looked at before the deadline.
+    pub complete: bool,
+    /// Pairs that are not `Enabled` at the end and should be: the gap.
+    pub gap: usize,
+    /// How many accounts the organization has.
+    pub accounts_listed: usize,
+    /// How many of them should be members: ACTIVE, not the administrator, not excluded.
+    pub accounts_expected: usize,
+    /// Why no Region could be compared, if that is so.
+    pub finding: Option<Finding>,
+    /// Each Region's part.
+    pub regions: BTreeMap<Region, RegionReport>,
+}
+
+/// One Region's part.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionReport {
+    /// Why the Region could not be compared, or not to the end.
+    pub finding: Option<Finding>,
+    /// Accounts that should be members here.
+    pub expected: usize,
+    /// Members that were `Enabled` before.
+    pub enabled: usize,
+    /// Members that were made or resumed now, and seen `Enabled`.
+    pub enrolled: usize,
+    /// Accounts that a dry run left as they are.
+    pub missing: usize,
+    /// Accounts that are not `Enabled` although they were tried, or that someone suspended, by reason.
+    pub not_enrolled: BTreeMap<&'static str, usize>,
+    /// Accounts that there was no time for, or that a finding kept from their turn.
+    pub undone: usize,
+    /// Members that are no longer in the organization. They are reported, not removed.
+    pub stale: usize,
+    /// The organization's setting: `NEW`, `ALL` or `NONE`.
+    pub auto_enable: Option<String>,
+    /// Whether GuardDuty takes no more members.
+    pub member_account_limit_reached: Option<bool>,
+    /// The first pairs that are not `Enabled`.
+    pub pairs: Vec<PairReport>,
+    /// The first members that are no longer in the organization.
+    pub stale_accounts: Vec<AccountId>,
+}
+
+/// Why something could not be compared, and what to do.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// The reason's code.
+    pub reason: &'static str,
+    /// AWS's own words.
+    pub result: Option<SafeText>,
+    /// What to do.
+    pub cure: &'static str,
+}
+
+/// A pair that is not `Enabled`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PairReport {
+    /// The account.
+    pub account_id: AccountId,
+    /// The outcome's name; `missing` in a dry run.
+    pub outcome: &'static str,
+    /// The reason's code.
+    pub reason: Option<&'static str>,
+    /// AWS's own words.
+    pub result: Option<SafeText>,
+}
+
+impl Finding {
+    /// The finding that an ending stands for.
+    #[must_use]
+    pub fn of(ending: &Ending) -> Self {
+        let reason = ending.outcome.reason().unwrap_or(Reason::Unknown);
+        Self {
+            reason: reason.code(),
+            result: ending.result.clone(),
+            cure: cure(reason),
+        }
+    }
+}
+
+/// What to do about a Region that cannot be compared. `docs/operations.md` says it at length.
+const fn cure(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoDetector => {
+            "enable GuardDuty in the administrator account in this Region and make it the delegated administrator here, or take the Region out of REGIONS"
+        }
+        Reason::NotAdministrator => {
+            "make this account GuardDuty's delegated administrator in this Region, from the management account"
+        }
+        Reason::RegionDisabled => {
+            "enable the Region for the administrator account, or take it out of REGIONS"
+        }
+        Reason::AccessDenied => {
+            "mend the function's role or the service control policy that forbids the call"
+        }
+        Reason::MemberLimitReached => "remove stale members, or ask AWS for a higher limit",
+        Reason::Deadline => "nothing: the next run goes on from here",
+        Reason::Throttled | Reason::InternalError | Reason::Unavailable => {
+            "nothing: the next run tries again; if it stays, see the AWS Health Dashboard"
+        }
+        _ => "see docs/operations.md for the reason",
+    }
+}
+
+impl RegionReport {
+    /// Counts the ending of a pair that was tried.
+    pub fn count(&mut self, account: AccountId, ending: &Ending) {
+        let reason = match ending.outcome {
+            Outcome::Enrolled => {
+                self.enrolled += 1;
+                return;
+            }
+            Outcome::AlreadyEnabled => {
+                self.enabled += 1;
+                return;
+            }
+            Outcome::Pending(reason)
+            | Outcome::Deferred(reason)
+            | Outcome::Refused(reason)
+            | Outcome::Skipped(reason) => reason,
+        };
+        *self.not_enrolled.entry(reason.code()).or_default() += 1;
+        self.name(PairReport {
+            account_id: account,
+            outcome: ending.outcome.name(),
+            reason: Some(reason.code()),
+            result: ending.result.clone(),
+        });
+    }
+
+    /// Counts a pair that a dry run leaves as it is.
+    pub fn count_missing(&mut self, account: AccountId, status: Option<&str>) {
+        self.missing += 1;
+        self.name(PairReport {
+            account_id: account,
+            outcome: "missing",
+            reason: None,
+            result: status.map(|status| SafeText::new(&format!("relationshipStatus is {status}"))),
+        });
+    }
+
+    /// Counts a member that is no longer in the organization.
+    pub fn count_stale(&mut self, account: AccountId) {
+        self.stale += 1;
+        if self.stale_accounts.len() < NAMED_A_REGION {
+            self.stale_accounts.push(account);
+        }
+    }
+
+    fn name(&mut self, pair: PairReport) {
+        if self.pairs.len() < NAMED_A_REGION {
+            self.pairs.push(pair);
+        }
+    }
+
+    /// Closes the Region's books: whoever was counted nowhere is undone.
+    pub fn close(&mut self, expected: usize) {
+        let counted = self.enabled + self.enrolled + self.missing + self.failed();
+        self.expected = expected;
+        self.undone = expected.saturating_sub(counted);
+    }
+
+    fn failed(&self) -> usize {
+        self.not_enrolled.values().sum()
+    }
+
+    /// Accounts that should be `Enabled` here and are not.
+    #[must_use]
+    pub fn gap(&self) -> usize {
+        self.missing + self.undone + self.failed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> AccountId {
+        format!("{number:012}").parse().unwrap()
+    }
+
+    #[test]
+    fn every_expected_account_is_counted_exactly_once() {
+        let mut report = RegionReport {
+            enabled: 10,
+            ..RegionReport::default()
+        };
+        report.count(id(1), &Ending::plain(Outcome::Enrolled));
+        report.count(id(2), &Ending::plain(Outcome::AlreadyEnabled));
+        report.count(
+            id(3),
+            &Ending::plain(Outcome::Refused(Reason::EmailRejected)),
+        );
+        report.count_missing(id(4), Some("Removed"));
+        report.close(20);
+        assert_eq!(
+            (report.enabled, report.enrolled, report.missing),
+            (11, 1, 1)
+        );
+        assert_eq!(report.not_enrolled, BTreeMap::from([("email-rejected", 1)]));
+        assert_eq!(report.undone, 6);
+        assert_eq!(report.gap(), 8);
+    }
+
+    #[test]
+    fn the_largest_report_fits_lambdas_reply() {
+        let text = "x".repeat(2_000);
+        let mut regions = BTreeMap::new();
+        for number in 0..40 {
+            let mut region = RegionReport::default();
+            for account in 0..1_000 {
+                let outcome = Outcome::Refused(Reason::ManagementAccountNotEnabled);
+                region.count(id(account), &Ending::said(outcome, &text));
+                region.count_stale(id(account));
+            }
+            regions.insert(Region::named(&format!("eu-west-{number}")).unwrap(), region);
+        }
+        let report = Report {
+            regions,
+            ..Report::default()
+        };
+        let size = serde_json::to_string(&report).unwrap().len();
+        assert!(size < 6_000_000, "{size} bytes");
+        let first = report.regions.values().next().unwrap();
+        assert_eq!((first.pairs.len(), first.stale_accounts.len()), (100, 100));
+        assert_eq!((first.gap(), first.stale), (1_000, 1_000));
+    }
+}
