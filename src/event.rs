@@ -39,7 +39,7 @@ pub struct Join {
     pub accounts: Vec<Joined>,
     /// The `id` of EventBridge's envelope.
     pub event_id: Option<String>,
-    /// The `time` of EventBridge's envelope.
+    /// The event's `eventTime`, else the `time` of EventBridge's envelope.
     pub time: Option<String>,
 }
 
@@ -229,7 +229,7 @@ fn from_event_bridge(
         Found::Account(account) => Event::Join(Join {
             accounts: vec![account],
             event_id: text(event, "id"),
-            time: text(event, "time"),
+            time: text(detail, "eventTime").or_else(|| text(event, "time")),
         }),
     })
 }

@@ -16,7 +16,8 @@ use crate::enroller::{Enroller, PairEndings, Pairs};
 use crate::event::{Event, InvalidEvent, Join};
 use crate::failure::Failure;
 use crate::journal;
-use crate::outcome::Ending;
+use crate::metrics;
+use crate::outcome::{Ending, Outcome};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
 use crate::record::{Origin, Record};
@@ -84,7 +85,14 @@ impl Handler {
     /// Only where the input is none that the function knows, or where a pair could not be handed on. A pair that
     /// GuardDuty refused is no error: it stands in the reply and in the dead-letter queue.
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Value, Error> {
-        match Event::parse(payload)? {
+        let event = Event::parse(payload)?;
+        let reply = self.answer(event, invocation).await;
+        metrics::flush();
+        reply
+    }
+
+    async fn answer(&self, event: Event, invocation: &Invocation) -> Result<Value, Error> {
+        match event {
             Event::Ignored(why) => {
                 info!(reason = why, "ignored");
                 Ok(reply::ignored(&why))
@@ -93,6 +101,7 @@ impl Handler {
             Event::Reconcile(request) => {
                 let reconciler = Reconciler::new(&self.configuration, &self.aws, request);
                 let report = reconciler.run(cutoff(invocation.deadline)).await;
+                metrics::reconcile(&report);
                 Ok(json!(report))
             }
             Event::Batch(messages) => Ok(self.batch(&messages, invocation).await),
@@ -112,6 +121,8 @@ impl Handler {
         add(&join, &regions, &mut pairs, &mut addresses);
         let endings = self.enroller.enroll(pairs, &addresses, cutoff).await;
         journal::summary(&endings);
+        metrics::pairs(&endings);
+        metrics::protected(join.time.as_deref(), outcomes(endings.iter()));
 
         let origin = Origin {
             event_id: Some(
@@ -143,7 +154,10 @@ impl Handler {
             Ok((Err(not_sent), _) | (_, Err(not_sent))) => {
                 Err(Error::NotHandedOn(not_sent.to_string()))
             }
-            Ok((Ok(()), Ok(()))) => Ok(reply::pairs(&endings)),
+            Ok((Ok(()), Ok(()))) => {
+                metrics::dead_letters(need_a_person.len());
+                Ok(reply::pairs(&endings))
+            }
         }
     }
 
@@ -176,21 +190,24 @@ impl Handler {
         let endings = self.enroller.enroll(pairs, &addresses, cutoff).await;
         journal::summary(&endings);
         journal::skipped(&endings);
+        metrics::pairs(&endings);
 
         let mut postponed = Vec::new();
         let mut letters = Vec::new();
         let mut owners = Vec::new();
         for message in &readable {
+            let own = endings_of(message, &endings);
+            let since = message.origin.first_failed_at.as_deref();
+            metrics::protected(
+                since,
+                outcomes(own.iter().map(|(pair, ending)| (pair, *ending))),
+            );
             let settlement = match (&message.request, &regions) {
                 // Its pairs cannot be named yet.
                 (Request::Join(_), Some(Err(_))) => {
                     Settlement::TryAgain(retry::backoff(message.origin.attempts))
                 }
-                _ => retry::settle(
-                    &endings_of(message, &endings),
-                    &message.origin,
-                    SystemTime::now(),
-                ),
+                _ => retry::settle(&own, &message.origin, SystemTime::now()),
             };
             match settlement {
                 Settlement::Done(records) => {
@@ -218,7 +235,10 @@ impl Handler {
         journal::dead_letters(letters);
         let (lost, why) =
             match timeout_at(limit, self.dead_letters.send(letters, Duration::ZERO)).await {
-                Ok(Ok(())) => return Vec::new(),
+                Ok(Ok(())) => {
+                    metrics::dead_letters(letters.len());
+                    return Vec::new();
+                }
                 Ok(Err(not_sent)) => (not_sent.lost.clone(), not_sent.to_string()),
                 // Some may have arrived; a second letter is harmless.
                 Err(_) => ((0..letters.len()).collect(), NO_ANSWER.to_owned()),
@@ -247,6 +267,13 @@ impl Handler {
             .await
             .unwrap_or_else(|_| Err(Failure::no_answer(NO_ANSWER)))
     }
+}
+
+/// The outcomes by account, for the metric of the time that an account took.
+fn outcomes<'a>(
+    endings: impl Iterator<Item = (&'a (AccountId, Region), &'a Ending)>,
+) -> impl Iterator<Item = (AccountId, Outcome)> {
+    endings.map(|((account, _), ending)| (*account, ending.outcome))
 }
 
 /// The messages that can be read, and the ids of the others.

@@ -18,6 +18,7 @@ pub mod guardduty;
 pub mod handler;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
 pub mod organization;
 pub mod outcome;
 pub mod pace;

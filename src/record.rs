@@ -105,6 +105,14 @@ pub fn is_timestamp(text: &str) -> bool {
     DateTime::from_str(text, Format::DateTime).is_ok()
 }
 
+/// The seconds from such a time to `now`; none where the text is no time, or one that has not come yet.
+#[must_use]
+pub fn seconds_since(text: &str, now: SystemTime) -> Option<f64> {
+    let then = DateTime::from_str(text, Format::DateTime).ok()?;
+    let then = SystemTime::try_from(then).ok()?;
+    Some(now.duration_since(then).ok()?.as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -157,6 +165,16 @@ mod tests {
         let value = serde_json::to_value(record(&ending)).unwrap();
         assert_eq!(value.get("result"), Some(&serde_json::Value::Null));
         assert_eq!(value.get("detectorId"), Some(&serde_json::Value::Null));
+    }
+
+    #[test]
+    fn the_seconds_since_a_time_are_counted_and_nothing_else_is() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000);
+        assert_eq!(seconds_since("2026-05-28T20:26:37.5Z", now), Some(2.5));
+        assert_eq!(seconds_since("2026-05-28T20:26:41Z", now), None);
+        assert_eq!(seconds_since("May 28, 2026", now), None);
+        assert!(is_timestamp("2026-05-28T20:26:41Z"));
+        assert!(!is_timestamp("May 28, 2026"));
     }
 
     #[test]

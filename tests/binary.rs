@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -130,23 +131,113 @@ async fn a_refusal_is_one_error_line_with_account_region_reason_and_text() {
     assert_eq!(errors[0]["span"]["requestId"], "request-0");
 }
 
+/// The metrics of a run: the value by name and, if it has one, dimension.
+fn metrics(run: &Run) -> BTreeMap<(String, Option<String>), Value> {
+    let mut metrics = BTreeMap::new();
+    for line in run.lines().iter().filter(|line| line.get("_aws").is_some()) {
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Namespace"], "GuardDutyEnroller");
+        let dimensions = directive["Dimensions"][0].as_array().unwrap();
+        assert!(
+            dimensions.len() <= 1,
+            "crossed dimensions are paid for one by one: {line}"
+        );
+        let dimension = dimensions
+            .first()
+            .map(|name| line[name.as_str().unwrap()].as_str().unwrap().to_owned());
+        for metric in directive["Metrics"].as_array().unwrap() {
+            let name = metric["Name"].as_str().unwrap();
+            metrics.insert((name.to_owned(), dimension.clone()), line[name].clone());
+        }
+    }
+    metrics
+}
+
 #[tokio::test]
-async fn an_unknown_answer_is_a_line_that_the_templates_metric_filter_counts() {
-    let pattern = r#"FilterPattern: '{ $.level = "WARN" && $.reason = "unknown" }'"#;
-    assert!(include_str!("../template.yaml").contains(pattern));
+async fn an_event_counts_what_became_of_its_pairs_by_reason_and_by_region() {
     let cloud = Cloud::new(&Setup::default());
-    let texts =
-        ["Never seen before", "Internal error"].map(|text| FaultKind::Unprocessed(text.to_owned()));
-    for (kind, region) in texts.into_iter().zip(["us-east-1", "eu-west-1"]) {
-        let fault = Fault::always("CreateMembers", kind).in_region(region);
-        cloud.lock().faults.push(fault);
+    let texts = [
+        "Never seen before",
+        "cannot exceed the maximum number of allowed members",
+    ];
+    for (text, region) in texts.into_iter().zip(["us-east-1", "eu-west-1"]) {
+        let kind = FaultKind::Unprocessed(text.to_owned());
+        cloud
+            .lock()
+            .faults
+            .push(Fault::always("CreateMembers", kind).in_region(region));
     }
     let run = run(&cloud, &[], &[json!({"accounts": [NEW_ACCOUNT]})]).await;
+    let expected = [
+        ("DeadLetters", None, 1),
+        ("Enrolled", None, 2),
+        ("NotEnabled", Some("eu-west-1"), 1),
+        ("NotEnabled", Some("member-limit-reached"), 1),
+        ("NotEnabled", Some("unknown"), 1),
+        ("NotEnabled", Some("us-east-1"), 1),
+        ("UnknownAnswers", None, 1),
+    ];
+    let expected = expected.map(|(name, dimension, value)| {
+        (
+            (name.to_owned(), dimension.map(str::to_owned)),
+            json!(value),
+        )
+    });
+    assert_eq!(metrics(&run), expected.into());
+}
+
+#[tokio::test]
+async fn an_account_that_is_enabled_everywhere_has_a_time_from_its_event_and_another_has_none() {
+    let event = json!({"id": "e", "detail": {
+        "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization",
+        "eventTime": "2026-01-01T00:00:00Z", "serviceEventDetails": {"accountId": NEW_ACCOUNT}}});
+    let key = ("SecondsToProtected".to_owned(), None);
+    for (fault, measured) in [(false, true), (true, false)] {
+        let cloud = Cloud::new(&Setup::default());
+        if fault {
+            let kind = FaultKind::Unprocessed("Internal error".to_owned());
+            cloud
+                .lock()
+                .faults
+                .push(Fault::always("CreateMembers", kind).in_region("eu-west-1"));
+        }
+        let run = run(&cloud, &[], &[event.clone(), event.clone()]).await;
+        let measures = run.log.matches("\"SecondsToProtected\":[").count();
+        // The second delivery finds the account enabled: nothing new to measure.
+        assert_eq!(measures, usize::from(measured));
+        assert_eq!(metrics(&run).contains_key(&key), measured);
+    }
+}
+
+#[tokio::test]
+async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
+    let cloud = Cloud::new(&Setup::default());
+    cloud.lock().guardduty_in("eu-west-1").detector_id = None;
+    let run = run(
+        &cloud,
+        &[],
+        &[
+            json!({"reconcile": {"dryRun": true}}),
+            json!({"reconcile": {}}),
+        ],
+    )
+    .await;
+    let metrics = metrics(&run);
+    let value = |name: &str, dimension: Option<&str>| {
+        metrics
+            .get(&(name.to_owned(), dimension.map(str::to_owned)))
+            .cloned()
+    };
+    assert_eq!(value("Gap", None), Some(json!(3.0)));
+    assert_eq!(value("Gap", Some("eu-west-1")), Some(json!(3.0)));
+    assert_eq!(value("Gap", Some("us-east-1")), Some(json!(0.0)));
+    assert_eq!(value("Findings", None), Some(json!(1)));
+    assert_eq!(value("Enrolled", None), Some(json!(9)));
+    assert_eq!(value("ReconcileCompleted", None), None);
     let lines = run.lines();
-    let counted = |line: &&Value| line["level"] == "WARN" && line["reason"] == "unknown";
-    let counted: Vec<&Value> = lines.iter().filter(counted).collect();
-    assert_eq!(counted.len(), 1);
-    assert_eq!(counted[0]["result"], "Never seen before");
+    let regions = lines.iter().filter(|line| line["message"] == "reconciled");
+    // Two runs, four Regions.
+    assert_eq!(regions.count(), 8);
 }
 
 #[tokio::test]

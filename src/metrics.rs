@@ -1,0 +1,170 @@
+//! CloudWatch metrics, in the embedded metric format: lines of the log that CloudWatch counts. The only place that
+//! names a metric.
+//!
+//! Each combination of dimensions is a metric that is paid for, so reason and Region are never crossed. The library
+//! is `metrics_cloudwatch_embedded`: `metrique` does the same and more, for some 80 more crates.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use ::metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_cloudwatch_embedded::{Builder, Collector};
+
+use crate::account::AccountId;
+use crate::enroller::PairEndings;
+use crate::outcome::{Outcome, Reason};
+use crate::record;
+use crate::report::Report;
+
+/// The namespace of all metrics.
+pub const NAMESPACE: &str = "GuardDutyEnroller";
+
+/// Pairs that were made members and seen `Enabled`.
+const ENROLLED: &str = "Enrolled";
+/// Pairs that ended otherwise, by `Reason` and, apart from that, by `Region`.
+const NOT_ENABLED: &str = "NotEnabled";
+/// Seconds from the event's `eventTime` to `Enabled` in the last of the pairs that one message or event was for.
+const SECONDS_TO_PROTECTED: &str = "SecondsToProtected";
+/// Pairs that were sent to the dead-letter queue.
+const DEAD_LETTERS: &str = "DeadLetters";
+/// Pairs whose answer this version does not know.
+const UNKNOWN_ANSWERS: &str = "UnknownAnswers";
+/// Pairs that were throttled.
+const THROTTLED: &str = "Throttled";
+/// Pairs that should be `Enabled` and are not, at the end of a reconcile: in all, and by `Region`.
+const GAP: &str = "Gap";
+/// Regions that a reconcile could not compare, or not to the end.
+const FINDINGS: &str = "Findings";
+/// Reconciles that looked at every pair.
+const RECONCILE_COMPLETED: &str = "ReconcileCompleted";
+
+static COLLECTOR: OnceLock<&Collector> = OnceLock::new();
+
+/// Starts collecting. Without it, as in most tests, every metric goes nowhere.
+///
+/// # Errors
+/// Where a collector is there already.
+pub fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let collector = Builder::new().cloudwatch_namespace(NAMESPACE).init()?;
+    let _ = COLLECTOR.set(collector);
+    let counters = [
+        ENROLLED,
+        NOT_ENABLED,
+        DEAD_LETTERS,
+        UNKNOWN_ANSWERS,
+        THROTTLED,
+        FINDINGS,
+        RECONCILE_COMPLETED,
+    ];
+    for name in counters {
+        describe_counter!(name, Unit::Count, "");
+    }
+    describe_gauge!(GAP, Unit::Count, "");
+    describe_histogram!(SECONDS_TO_PROTECTED, Unit::Seconds, "");
+    Ok(())
+}
+
+/// Writes what was counted since the last time to standard output.
+pub fn flush() {
+    if let Some(collector) = COLLECTOR.get() {
+        // Nobody could be told: the log is where it would be said.
+        let _ = collector.flush(std::io::stdout().lock());
+    }
+}
+
+/// Counts the endings of an invocation.
+pub fn pairs(endings: &PairEndings) {
+    let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
+    let mut regions: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut enrolled = 0;
+    for ((_, region), ending) in endings {
+        match ending.outcome {
+            Outcome::Enrolled => enrolled += 1,
+            Outcome::AlreadyEnabled | Outcome::Skipped(_) => {}
+            Outcome::Pending(reason) | Outcome::Deferred(reason) | Outcome::Refused(reason) => {
+                *reasons.entry(reason).or_default() += 1;
+                *regions.entry(region.as_str()).or_default() += 1;
+            }
+        }
+    }
+    counter!(ENROLLED).increment(enrolled);
+    for (reason, count) in reasons {
+        by_reason(reason.code(), count);
+    }
+    for (region, count) in regions {
+        counter!(NOT_ENABLED, "Region" => region.to_owned()).increment(count);
+    }
+}
+
+fn by_reason(reason: &'static str, count: u64) {
+    counter!(NOT_ENABLED, "Reason" => reason).increment(count);
+    if reason == Reason::Unknown.code() {
+        counter!(UNKNOWN_ANSWERS).increment(count);
+    }
+    if reason == Reason::Throttled.code() {
+        counter!(THROTTLED).increment(count);
+    }
+}
+
+/// Measures the time from `since` (RFC 3339) to now for each account whose pairs are all enabled, at least one of them
+/// just now.
+pub fn protected(since: Option<&str>, endings: impl Iterator<Item = (AccountId, Outcome)>) {
+    let Some(seconds) = since.and_then(|since| record::seconds_since(since, SystemTime::now()))
+    else {
+        return;
+    };
+    let mut accounts: BTreeMap<AccountId, Vec<Outcome>> = BTreeMap::new();
+    for (account, outcome) in endings {
+        accounts.entry(account).or_default().push(outcome);
+    }
+    for outcomes in accounts.values() {
+        let done = outcomes.iter().all(|outcome| {
+            matches!(
+                outcome,
+                Outcome::Enrolled | Outcome::AlreadyEnabled | Outcome::Skipped(_)
+            )
+        });
+        if done && outcomes.contains(&Outcome::Enrolled) {
+            histogram!(SECONDS_TO_PROTECTED).record(seconds);
+        }
+    }
+}
+
+/// Counts pairs that were sent to the dead-letter queue.
+pub fn dead_letters(count: usize) {
+    counter!(DEAD_LETTERS).increment(u64_of(count));
+}
+
+/// Reports a reconcile.
+pub fn reconcile(report: &Report) {
+    if report.dry_run {
+        return;
+    }
+    let mut findings = usize::from(report.finding.is_some());
+    for (region, part) in &report.regions {
+        counter!(ENROLLED).increment(u64_of(part.enrolled));
+        for (reason, count) in &part.not_enrolled {
+            by_reason(reason, u64_of(*count));
+        }
+        gauge!(GAP, "Region" => region.to_string()).set(f64_of(part.gap()));
+        findings += usize::from(part.finding.is_some());
+    }
+    // Where nothing could be compared the gap is not known: no data, not zero.
+    if report.finding.is_none() {
+        gauge!(GAP).set(f64_of(report.gap));
+    }
+    counter!(FINDINGS).increment(u64_of(findings));
+    counter!(RECONCILE_COMPLETED).increment(u64::from(report.complete));
+}
+
+fn u64_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Exact up to 4 billion pairs, which is more than 34 Regions of the largest organization.
+fn f64_of(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
