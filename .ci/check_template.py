@@ -10,6 +10,7 @@ Usage: check_template.py [REPOSITORY]
 import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -22,22 +23,29 @@ from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 # It warns of metrics about itself that nobody collects here.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
-# Everything that the function may do. A new action belongs here, in the template and in the documentation.
-ALWAYS = {
+# Everything that the functions may do. A new action belongs here, in the template and in the documentation.
+BOTH = {
     "guardduty:ListDetectors",
     "guardduty:GetMembers",
     "guardduty:CreateMembers",
-    "organizations:DescribeAccount",
     "account:ListRegions",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+}
+ENROLL = BOTH | {
+    "organizations:DescribeAccount",
     "sqs:SendMessage",
     "sqs:ChangeMessageVisibility",
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    "xray:PutTraceSegments",
-    "xray:PutTelemetryRecords",
+}
+RECONCILE = BOTH | {
+    "guardduty:ListMembers",
+    "guardduty:DescribeOrganizationConfiguration",
+    "organizations:ListAccounts",
 }
 WITH_RESUMING = {"guardduty:StartMonitoringMembers"}
 # The actions that AWS lets nobody narrow to a resource.
@@ -46,6 +54,9 @@ UNSCOPED = {
     "guardduty:GetMembers",
     "guardduty:CreateMembers",
     "guardduty:StartMonitoringMembers",
+    "guardduty:ListMembers",
+    "guardduty:DescribeOrganizationConfiguration",
+    "organizations:ListAccounts",
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
 }
@@ -60,6 +71,7 @@ ENVIRONMENT = {
 OUTPUTS = {
     "EventBusArn",
     "FunctionName",
+    "ReconcileFunctionName",
     "DeadLetterQueueUrl",
     "DeadLetterQueueArn",
     "RetryQueueUrl",
@@ -76,6 +88,27 @@ JOINS = {
     "create-account-result-string-details.json",
     "create-account-result.json",
 }
+# What ReconcileSchedule must take, and what EventBridge would refuse in the middle of a deployment.
+SCHEDULES = [
+    "rate(6 hours)",
+    "rate(1 hour)",
+    "rate(90 minutes)",
+    "rate(10 days)",
+    "cron(30 3 * * ? *)",
+    "cron(0/15 8-17 ? * MON-FRI,SUN#2 2026)",
+]
+NO_SCHEDULES = [
+    "",
+    "6 hours",
+    "rate(0 hours)",
+    "rate(1 hours)",
+    "rate(6 hour)",
+    "rate(6 weeks)",
+    "rate(6 hours) ",
+    "cron(30 3 * * *)",
+    "cron(30 3 * * ? * *)",
+    "at(2026-01-01T00:00:00)",
+]
 DAYS = 24 * 60 * 60
 
 findings = []
@@ -104,7 +137,7 @@ def listed(value):
 
 
 class NoManagedPolicies:
-    """The role names no managed policy, so there is none to look up."""
+    """The roles name no managed policy, so there is none to look up."""
 
     def load(self):
         return {}
@@ -113,7 +146,9 @@ class NoManagedPolicies:
 def translated(text):
     template = yaml_parse(text)
     # Deploying uploads the code first; the translator takes only the address of an upload.
-    template["Resources"]["EnrollFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    for resource in template["Resources"].values():
+        resource.get("Properties", {}).pop("CodeUri", None)
     return transform(template, {}, NoManagedPolicies())
 
 
@@ -125,6 +160,41 @@ def the_only(resources, kind):
     return found[0], resources[found[0]]["Properties"]
 
 
+def of_type(resources, kind):
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == kind
+    }
+
+
+def invoke_configuration(resources, function_name):
+    """The one configuration of a function's asynchronous calls; without it the defaults would hold."""
+    found = [
+        properties
+        for properties in of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+        if properties["FunctionName"] == {"Ref": function_name}
+    ]
+    if len(found) != 1:
+        sys.exit(f"expected one invoke configuration of {function_name}, found {found}")
+    return found[0]
+
+
+def check_permissions(resources, callers):
+    """Who may call each function: the named rule and nobody else."""
+    found = list(of_type(resources, "AWS::Lambda::Permission").values())
+    for function_name, rule in callers.items():
+        of_function = [each for each in found if each["FunctionName"] == {"Ref": function_name}]
+        expected = {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": {"Ref": function_name},
+            "Principal": "events.amazonaws.com",
+            "SourceArn": arn(rule),
+        }
+        equal(of_function, [expected], f"who may call {function_name}")
+    equal(len(found), len(callers), "permissions to call a function")
+
+
 def matches(pattern, event):
     """EventBridge's matching, as far as the rules use it: lists of exact values."""
     if isinstance(pattern, dict):
@@ -134,38 +204,51 @@ def matches(pattern, event):
     return event in pattern
 
 
-def check_function(resources):
-    name, function = the_only(resources, "AWS::Lambda::Function")
-    equal(function["Handler"], "bootstrap", "the function's handler")
-    equal(function["Runtime"], "provided.al2023", "the function's runtime")
-    equal(function["Role"], arn("EnrollRole"), "the function's role")
-    equal(
-        function.get("Architectures"),
-        [{"Ref": "Architecture"}],
-        "the function's processor",
-    )
-    equal(
-        function["Environment"]["Variables"],
-        ENVIRONMENT,
-        "the function's environment variables",
-    )
-    equal(
-        function["LoggingConfig"],
-        {
-            "LogFormat": "JSON",
-            "ApplicationLogLevel": {"Ref": "LogLevel"},
-            "SystemLogLevel": "INFO",
-            "LogGroup": {"Ref": "EnrollLogGroup"},
-        },
-        "the function's logging",
-    )
+def check_functions(resources):
+    """What both functions have in common: they are one program, told apart by role, log group and time."""
+    functions = of_type(resources, "AWS::Lambda::Function")
+    equal(set(functions), {"EnrollFunction", "ReconcileFunction"}, "the functions")
+    for name, job in [("EnrollFunction", "Enroll"), ("ReconcileFunction", "Reconcile")]:
+        function = functions[name]
+        equal(function["Handler"], "bootstrap", f"{name}: handler")
+        equal(function["Runtime"], "provided.al2023", f"{name}: runtime")
+        equal(function["Role"], arn(f"{job}Role"), f"{name}: role")
+        equal(
+            function.get("Architectures"),
+            [{"Ref": "Architecture"}],
+            f"{name}: processor",
+        )
+        equal(
+            function["Environment"]["Variables"],
+            ENVIRONMENT,
+            f"{name}: environment variables",
+        )
+        equal(
+            function["LoggingConfig"],
+            {
+                "LogFormat": "JSON",
+                "ApplicationLogLevel": {"Ref": "LogLevel"},
+                "SystemLogLevel": "INFO",
+                "LogGroup": {"Ref": f"{job}LogGroup"},
+            },
+            f"{name}: logging",
+        )
+        equal(function.get("TracingConfig"), {"Mode": "Active"}, f"{name}: tracing")
+        equal(
+            of_type(resources, "AWS::Logs::LogGroup")[f"{job}LogGroup"],
+            {"RetentionInDays": {"Ref": "LogRetentionDays"}},
+            f"{name}: log group",
+        )
+    return functions["EnrollFunction"], functions["ReconcileFunction"]
+
+
+def check_enrolling(resources, function):
+    equal(function.get("MemorySize"), {"Ref": "MemorySize"}, "EnrollFunction: memory")
     check(
         "ReservedConcurrentExecutions" not in function,
-        "the function has no reserved concurrency",
+        "EnrollFunction has no reserved concurrency",
     )
-
-    _, invoke = the_only(resources, "AWS::Lambda::EventInvokeConfig")
-    equal(invoke["FunctionName"], {"Ref": name}, "the invoke configuration's function")
+    invoke = invoke_configuration(resources, "EnrollFunction")
     equal(invoke["MaximumRetryAttempts"], 2, "tries after the first of an event")
     equal(invoke["MaximumEventAgeInSeconds"], 21600, "the oldest event that is tried")
     equal(
@@ -173,10 +256,64 @@ def check_function(resources):
         arn("DeadLetterQueue"),
         "the on-failure destination",
     )
-    return name, function
 
 
-def check_queues(resources, function_name, function):
+def check_reconciling(resources, function, parameters):
+    equal(function["Timeout"], 900, "ReconcileFunction: timeout")
+    equal(
+        function.get("MemorySize"),
+        {"Ref": "ReconcileMemorySize"},
+        "ReconcileFunction: memory",
+    )
+    equal(
+        function.get("ReservedConcurrentExecutions"),
+        1,
+        "ReconcileFunction: runs at a time",
+    )
+    invoke = invoke_configuration(resources, "ReconcileFunction")
+    equal(invoke.get("MaximumRetryAttempts"), 0, "ReconcileFunction: repeats of a failed run")
+    equal(
+        invoke.get("MaximumEventAgeInSeconds"),
+        3600,
+        "ReconcileFunction: how long a run waits for another one",
+    )
+    check(
+        not invoke.get("DestinationConfig"),
+        "ReconcileFunction: no destination, no run becomes a dead letter",
+    )
+
+    rule = of_type(resources, "AWS::Events::Rule")["ReconcileRule"]
+    check("EventBusName" not in rule, "the schedule is on the default bus")
+    check("EventPattern" not in rule, "the schedule takes no events")
+    equal(
+        rule.get("ScheduleExpression"),
+        {"Ref": "ReconcileSchedule"},
+        "the schedule's expression",
+    )
+    equal(rule.get("State"), "ENABLED", "the schedule's state")
+    equal(len(rule["Targets"]), 1, "targets of the schedule")
+    target = rule["Targets"][0]
+    equal(target["Arn"], arn("ReconcileFunction"), "the schedule's target")
+    equal(target.get("Input"), '{"reconcile": {}}', "the schedule's input")
+    equal(
+        target.get("RetryPolicy"),
+        {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 3},
+        "the schedule's retry policy",
+    )
+    check("DeadLetterConfig" not in target, "the schedule has no dead-letter queue")
+
+    schedule = parameters["ReconcileSchedule"]
+    equal(schedule["Default"], "rate(6 hours)", "the default schedule")
+    for expression in SCHEDULES + NO_SCHEDULES:
+        equal(
+            re.fullmatch(schedule["AllowedPattern"], expression) is not None,
+            expression in SCHEDULES,
+            f"whether ReconcileSchedule takes {expression!r}",
+        )
+    equal(parameters["ReconcileMemorySize"]["Default"], 512, "the default memory of a reconcile")
+
+
+def check_queues(resources, function):
     dead_letters = resources["DeadLetterQueue"]["Properties"]
     retries = resources["RetryQueue"]["Properties"]
     for name, queue in [("DeadLetterQueue", dead_letters), ("RetryQueue", retries)]:
@@ -213,7 +350,7 @@ def check_queues(resources, function_name, function):
 
     _, mapping = the_only(resources, "AWS::Lambda::EventSourceMapping")
     equal(mapping["EventSourceArn"], arn("RetryQueue"), "the mapping's queue")
-    equal(mapping["FunctionName"], {"Ref": function_name}, "the mapping's function")
+    equal(mapping["FunctionName"], {"Ref": "EnrollFunction"}, "the mapping's function")
     equal(
         mapping.get("FunctionResponseTypes"),
         ["ReportBatchItemFailures"],
@@ -279,8 +416,8 @@ def check_queue_policy(resources, name, allowed_rule):
 
 
 def check_rule(resources, target, dead_letters):
-    """The delivery of the one rule; returns its pattern."""
-    _, rule = the_only(resources, "AWS::Events::Rule")
+    """The delivery of JoinRule; returns the rule and its target."""
+    rule = of_type(resources, "AWS::Events::Rule")["JoinRule"]
     equal(len(rule["Targets"]), 1, "targets of the rule")
     (found,) = rule["Targets"][:1]
     equal(found["Arn"], target, "the rule's target")
@@ -297,7 +434,7 @@ def check_rule(resources, target, dead_letters):
     return rule, found
 
 
-def check_bus(resources, function_name):
+def check_bus(resources):
     bus, _ = the_only(resources, "AWS::Events::EventBus")
     _, policy = the_only(resources, "AWS::Events::EventBusPolicy")
     equal(policy["EventBusName"], {"Ref": bus}, "the bus policy's bus")
@@ -315,43 +452,33 @@ def check_bus(resources, function_name):
         },
         "who may send to the bus",
     )
-    rule, _ = check_rule(resources, arn(function_name), "DeadLetterQueue")
+    rule, _ = check_rule(resources, arn("EnrollFunction"), "DeadLetterQueue")
     equal(rule.get("EventBusName"), {"Ref": bus}, "the rule's bus")
     equal(
         rule["EventPattern"].get("account"),
         [{"Ref": "ManagementAccountId"}],
         "the accounts that the rule takes events of",
     )
-    _, permission = the_only(resources, "AWS::Lambda::Permission")
-    equal(
-        permission,
-        {
-            "Action": "lambda:InvokeFunction",
-            "FunctionName": {"Ref": function_name},
-            "Principal": "events.amazonaws.com",
-            "SourceArn": arn("JoinRule"),
-        },
-        "who may call the function",
-    )
     return rule["EventPattern"]
 
 
-def check_role(resources):
-    _, role = the_only(resources, "AWS::IAM::Role")
-    check("ManagedPolicyArns" not in role, "the role has no managed policy")
+def check_role(resources, name, expected_always, log_group):
+    """A role's actions and resources; returns the resources of each action that it always has."""
+    role = of_type(resources, "AWS::IAM::Role")[name]
+    check("ManagedPolicyArns" not in role, f"{name} has no managed policy")
     always, conditional = [], []
     for policy in role["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
             if "Fn::If" in statement:
                 condition, then, otherwise = statement["Fn::If"]
-                equal(condition, "ResumesSuspendedMembers", "the role's condition")
-                equal(otherwise, {"Ref": "AWS::NoValue"}, "the role's other branch")
+                equal(condition, "ResumesSuspendedMembers", f"{name}: condition")
+                equal(otherwise, {"Ref": "AWS::NoValue"}, f"{name}: the other branch")
                 conditional.append(then)
             else:
                 always.append(statement)
     for statements, expected, what in [
-        (always, ALWAYS, "what the function may do"),
-        (conditional, WITH_RESUMING, "what it may do to resume members"),
+        (always, expected_always, f"{name}: what it allows"),
+        (conditional, WITH_RESUMING, f"{name}: what it allows to resume members"),
     ]:
         actions = [action for each in statements for action in listed(each["Action"])]
         equal(set(actions), expected, what)
@@ -367,14 +494,24 @@ def check_role(resources):
     by_action = {
         action: listed(each["Resource"]) for each in always for action in listed(each["Action"])
     }
+    for action in ["logs:CreateLogStream", "logs:PutLogEvents"]:
+        equal(by_action.get(action), [arn(log_group)], f"{name}: the log group of {action}")
+    return by_action
+
+
+def check_roles(resources):
+    roles = set(of_type(resources, "AWS::IAM::Role"))
+    equal(roles, {"EnrollRole", "ReconcileRole"}, "the roles")
+    by_action = check_role(resources, "EnrollRole", ENROLL, "EnrollLogGroup")
     equal(
         by_action.get("sqs:SendMessage"),
         [arn("RetryQueue"), arn("DeadLetterQueue")],
         "the queues that the function sends to",
     )
-    for action in sorted(ALWAYS):
+    for action in sorted(ENROLL):
         if action.startswith("sqs:") and action != "sqs:SendMessage":
             equal(by_action.get(action), [arn("RetryQueue")], f"the queue of {action}")
+    check_role(resources, "ReconcileRole", RECONCILE, "ReconcileLogGroup")
 
 
 def check_management_account(template, pattern):
@@ -386,6 +523,7 @@ def check_management_account(template, pattern):
         properties.get("MessageRetentionPeriod"), 14 * DAYS, f"{queue}: retention"
     )
     check_queue_policy(resources, queue, "JoinRule")
+    the_only(resources, "AWS::Events::Rule")
     rule, target = check_rule(resources, {"Ref": "EventBusArn"}, queue)
     check("EventBusName" not in rule, "the sending rule is on the default bus")
     without_account = {key: value for key, value in pattern.items() if key != "account"}
@@ -418,20 +556,27 @@ def check_samples(folder, pattern):
         if matches(resolved, json.loads(file.read_text(encoding="utf-8")))
     }
     equal(passed, JOINS, "the samples that the rules pass on")
+    # People send it as it stands, to see what a run would do.
+    sample = json.loads((folder / "reconcile.json").read_text(encoding="utf-8"))
+    equal(sample, {"reconcile": {"dryRun": True}}, "the sample of a dry run")
 
 
 def check_all(root):
     text = (root / "template.yaml").read_text(encoding="utf-8")
-    source = yaml_parse(text)["Resources"]["EnrollFunction"]
-    equal(
-        source.get("Metadata"),
-        {
-            "BuildMethod": "rust-cargolambda",
-            "BuildProperties": {"Binary": "guardduty-enroller"},
-        },
-        "how the function is built",
-    )
-    equal(source["Properties"]["CodeUri"], ".", "where the function is built")
+    source = yaml_parse(text)
+    for name in ["EnrollFunction", "ReconcileFunction"]:
+        function = source["Resources"][name]
+        # sam builds once for all functions that agree in this, in CodeUri, Runtime and Architectures.
+        equal(
+            function.get("Metadata"),
+            {
+                "BuildMethod": "rust-cargolambda",
+                "BuildProperties": {"Binary": "guardduty-enroller"},
+            },
+            f"{name}: how it is built",
+        )
+        equal(function["Properties"].get("CodeUri"), None, f"{name}: CodeUri of its own")
+    equal(source["Globals"]["Function"]["CodeUri"], ".", "where the functions are built")
     template = translated(text)
     parameter = template["Parameters"]["Architecture"]
     equal(
@@ -445,12 +590,19 @@ def check_all(root):
     )
     equal(set(template["Outputs"]), OUTPUTS, "the outputs")
     resources = template["Resources"]
-    name, function = check_function(resources)
-    check_queues(resources, name, function)
+    enrolling, reconciling = check_functions(resources)
+    check_enrolling(resources, enrolling)
+    check_reconciling(resources, reconciling, template["Parameters"])
+    check_permissions(
+        resources, {"EnrollFunction": "JoinRule", "ReconcileFunction": "ReconcileRule"}
+    )
+    check_queues(resources, enrolling)
     check_queue_policy(resources, "DeadLetterQueue", "JoinRule")
     check_queue_policy(resources, "RetryQueue", None)
-    pattern = check_bus(resources, name)
-    check_role(resources)
+    rules = set(of_type(resources, "AWS::Events::Rule"))
+    equal(rules, {"JoinRule", "ReconcileRule"}, "the rules")
+    pattern = check_bus(resources)
+    check_roles(resources)
     management = (root / "management-account.yaml").read_text(encoding="utf-8")
     check_management_account(yaml_parse(management), pattern)
     check_samples(root / "events", pattern)

@@ -114,6 +114,8 @@ fn every_file_of_events_is_tested() {
     let mut tested: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
     // Tested with the retry queue.
     tested.insert("retry-batch.json".to_owned());
+    // Tested with the reconcile.
+    tested.insert("reconcile.json".to_owned());
     assert_eq!(files, tested);
 }
 

@@ -1,14 +1,14 @@
-//! The role's permissions are exact: what the function calls, and what AWS does in the role's name. Both ways.
+//! Each role's permissions are exact: what its function calls, and what AWS does in the role's name. Both ways.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod world;
 
 use std::collections::BTreeSet;
 
-use world::OPERATIONS;
+use world::{OPERATIONS, RECONCILE_OPERATIONS};
 
-/// What a feature of AWS does with the role, which no test here can see.
-const IN_THE_ROLES_NAME: [(&str, &str); 7] = [
+/// What the event source mapping does with `EnrollRole`, which no test here can see.
+const BY_THE_MAPPING: [(&str, &str); 3] = [
     (
         "sqs:ReceiveMessage",
         "the event source mapping polls the retry queue",
@@ -21,6 +21,10 @@ const IN_THE_ROLES_NAME: [(&str, &str); 7] = [
         "sqs:GetQueueAttributes",
         "the event source mapping reads the queue's settings",
     ),
+];
+
+/// What Lambda does with each role, which no test here can see either.
+const BY_LAMBDA: [(&str, &str); 4] = [
     ("logs:CreateLogStream", "Lambda writes the log"),
     ("logs:PutLogEvents", "Lambda writes the log"),
     ("xray:PutTraceSegments", "X-Ray tracing"),
@@ -30,7 +34,7 @@ const IN_THE_ROLES_NAME: [(&str, &str); 7] = [
 /// The IAM action of an operation (service authorization reference). A batch has no action of its own.
 fn action(operation: &str) -> String {
     let service = match operation {
-        "DescribeAccount" => "organizations",
+        "DescribeAccount" | "ListAccounts" => "organizations",
         "ListRegions" => "account",
         "SendMessageBatch" | "ChangeMessageVisibilityBatch" => "sqs",
         _ => "guardduty",
@@ -41,12 +45,12 @@ fn action(operation: &str) -> String {
     )
 }
 
-/// The actions of `EnrollRole` in the template. (The check of the translated template compares the same role once
-/// more after AWS's own translator; the role is written out, so the translator adds nothing to it.)
-fn granted() -> BTreeSet<String> {
+/// The actions of a role in the template. (The check of the translated template compares the same roles once more
+/// after AWS's own translator; they are written out, so the translator adds nothing to them.)
+fn granted(role: &str) -> BTreeSet<String> {
     let template = include_str!("../template.yaml");
     let role = template
-        .split("\n  EnrollRole:\n")
+        .split(&format!("\n  {role}:\n"))
         .nth(1)
         .expect("the role");
     let role = role
@@ -74,9 +78,22 @@ fn granted() -> BTreeSet<String> {
     actions.map(str::to_owned).collect()
 }
 
+/// The actions that a role must grant for these operations and for what AWS does in its name.
+fn needed(operations: &[&str], in_its_name: &[(&str, &str)]) -> BTreeSet<String> {
+    let calls = operations.iter().map(|operation| action(operation));
+    let others = in_its_name.iter().chain(&BY_LAMBDA);
+    calls
+        .chain(others.map(|(action, _)| (*action).to_owned()))
+        .collect()
+}
+
 #[test]
-fn the_role_grants_what_the_function_calls_and_what_aws_does_in_its_name_and_nothing_else() {
-    let mut needed: BTreeSet<String> = OPERATIONS.map(action).into();
-    needed.extend(IN_THE_ROLES_NAME.map(|(action, _)| action.to_owned()));
-    assert_eq!(granted(), needed);
+fn the_enroll_role_grants_what_the_function_calls_and_what_aws_does_in_its_name_and_nothing_else() {
+    assert_eq!(granted("EnrollRole"), needed(&OPERATIONS, &BY_THE_MAPPING));
+}
+
+#[test]
+fn the_reconcile_role_grants_what_a_reconcile_calls_and_what_lambda_does_in_its_name_and_nothing_else()
+ {
+    assert_eq!(granted("ReconcileRole"), needed(&RECONCILE_OPERATIONS, &[]));
 }

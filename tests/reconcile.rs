@@ -55,7 +55,7 @@ async fn reconcile(world: &World) -> Value {
 }
 
 async fn dry_run(world: &World) -> Value {
-    run(world, &json!({"reconcile": {"dryRun": true}}), TIMEOUT).await
+    run(world, &world::event("reconcile.json"), TIMEOUT).await
 }
 
 async fn run(world: &World, payload: &Value, time: Duration) -> Value {
