@@ -424,6 +424,51 @@ async fn a_region_that_was_opted_into_is_picked_up_by_the_next_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_organization_that_changes_while_it_is_listed_is_met_by_the_next_run() {
+    let world = world_of(&organization(100, 2), &[]);
+    let change = async {
+        // Between two pages: the first account leaves after it was listed, two more join, one of them at the front.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let mut cloud = world.cloud.lock();
+        cloud.organization.accounts.remove(&id(0));
+        for joined in ["000000000001".to_owned(), id(500)] {
+            let account = local_aws::Account::active("joined@example.com");
+            cloud.organization.accounts.insert(joined, account);
+        }
+    };
+    let (report, ()) = tokio::join!(reconcile(&world), change);
+    assert_eq!(report["complete"], true);
+    // GuardDuty refuses the account that left in a text that nobody knows.
+    assert_eq!(
+        report["regions"][REGIONS[0]]["notEnrolled"],
+        json!({"unknown": 1})
+    );
+    let report = reconcile(&world).await;
+    assert_eq!(
+        (&report["gap"], &report["accountsExpected"]),
+        (&json!(0), &json!(101))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_at_once_both_end_with_everyone_enabled() {
+    let world = world_of(&organization(200, 2), &[]);
+    let payload = json!({"reconcile": {}}).to_string();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        world.invoke_raw(&payload, TIMEOUT).await.unwrap()
+    };
+    let (first, second) = tokio::join!(reconcile(&world), later);
+    for report in [first, second] {
+        assert_eq!(
+            (&report["gap"], &report["complete"]),
+            (&json!(0), &json!(true))
+        );
+    }
+    assert_eq!(world.enabled_regions(&id(199)).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_misspelt_request_is_refused_without_a_call() {
     for payload in [
         json!({"reconcile": {"dryrun": true}}),
