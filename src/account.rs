@@ -157,7 +157,8 @@ mod tests {
         assert_eq!(Email::unmasked("****"), None);
         assert_eq!(Email::unmasked("**@example.com"), None);
         assert_eq!(Email::unmasked(""), None);
-        assert!(Email::unmasked("a@example.com").is_some());
+        let email = Email::unmasked("a@example.com").unwrap();
+        assert_eq!(email.expose(), "a@example.com");
     }
 
     #[test]
