@@ -249,6 +249,12 @@ mod tests {
     }
 
     #[test]
+    fn resuming_can_be_switched_off_aloud() {
+        let configuration = read(&[("RESUME_SUSPENDED_MEMBERS", Some("false"))]).unwrap();
+        assert!(!configuration.resume_suspended);
+    }
+
+    #[test]
     fn a_template_can_leave_the_exclusions_empty() {
         assert!(
             read(&[("EXCLUDED_ACCOUNTS", Some(""))])
