@@ -231,6 +231,37 @@ mod tests {
     }
 
     #[test]
+    fn what_can_keep_a_region_from_being_compared_has_a_cure_of_its_own() {
+        for (reason, part) in [
+            (
+                Reason::NoDetector,
+                "enable GuardDuty in the administrator account",
+            ),
+            (
+                Reason::NotAdministrator,
+                "delegated administrator in this Region",
+            ),
+            (Reason::RegionDisabled, "enable the Region"),
+            (Reason::AccessDenied, "mend the function's role"),
+            (Reason::MemberLimitReached, "remove stale members"),
+            (Reason::Deadline, "goes on from here"),
+            (Reason::Throttled, "tries again"),
+            (Reason::InternalError, "tries again"),
+            (Reason::Unavailable, "tries again"),
+            (Reason::Unknown, "docs/operations.md"),
+        ] {
+            assert!(cure(reason).contains(part), "{}", reason.code());
+        }
+        let ending = Ending::said(Outcome::Refused(Reason::AccessDenied), "no");
+        let finding = Finding::of(&ending);
+        assert_eq!(
+            (finding.reason, finding.cure),
+            ("access-denied", cure(Reason::AccessDenied))
+        );
+        assert_eq!(finding.result, ending.result);
+    }
+
+    #[test]
     fn the_largest_report_fits_lambdas_reply() {
         let text = "x".repeat(2_000);
         let mut regions = BTreeMap::new();
