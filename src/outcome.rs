@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn every_outcome_but_the_two_good_ones_has_its_reason() {
+        let reason = Reason::Excluded;
+        assert_eq!(Outcome::Enrolled.reason(), None);
+        assert_eq!(Outcome::AlreadyEnabled.reason(), None);
+        for outcome in [
+            Outcome::Pending,
+            Outcome::Deferred,
+            Outcome::Refused,
+            Outcome::Skipped,
+        ] {
+            assert_eq!(outcome(reason).reason(), Some(reason));
+        }
+    }
+
+    #[test]
     fn only_pending_and_deferred_pairs_heal_by_themselves() {
         let reason = Reason::Unknown;
         assert!(Outcome::Pending(reason).heals_by_itself());

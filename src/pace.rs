@@ -53,13 +53,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn calls_are_a_step_apart_and_the_first_does_not_wait() {
         let start = Instant::now();
-        let mut pace = Pace::of(1);
+        let mut pace = Pace::of(4);
         let mut turns = Vec::new();
         for _ in 0..3 {
             pace.turn().await;
-            turns.push(start.elapsed().as_secs());
+            turns.push(start.elapsed().as_millis());
         }
-        assert_eq!(turns, [0, 1, 2]);
+        assert_eq!(turns, [0, 250, 500]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_call_is_followed_by_a_longer_wait() {
+        let mut pace = Pace::of(1);
+        pace.turn().await;
+        let start = Instant::now();
+        pace.learn(true);
+        pace.turn().await;
+        assert_eq!(start.elapsed().as_secs(), 2);
     }
 
     #[tokio::test(start_paused = true)]

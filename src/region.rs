@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn a_region_shows_as_its_name() {
+        let region = Region::known("eu-west-1").unwrap();
+        assert_eq!(region.as_str(), "eu-west-1");
+        assert_eq!(format!("{region} {region:?}"), "eu-west-1 eu-west-1");
+    }
+
+    #[test]
     fn a_region_newer_than_the_list_is_accepted_where_aws_names_it() {
         assert!(Region::known("eu-east-9").is_none());
         assert!(Region::named("eu-east-9").is_some());
