@@ -369,6 +369,22 @@ mod tests {
     }
 
     #[test]
+    fn only_a_detector_that_is_not_ours_is_looked_up_anew() {
+        let text = "The request is rejected because the input detectorId is not owned by the current account.";
+        assert!(blames_the_detector(&answered(
+            400,
+            Some("BadRequestException"),
+            text
+        )));
+        assert!(!blames_the_detector(&answered(
+            400,
+            Some("BadRequestException"),
+            ""
+        )));
+        assert!(!blames_the_detector(&answered(403, None, "")));
+    }
+
+    #[test]
     fn no_row_is_hidden_by_one_before_it() {
         for (index, (part, outcome)) in TEXTS.iter().enumerate() {
             let first = TEXTS.iter().position(|(other, _)| part.contains(other));
