@@ -27,6 +27,9 @@ pub struct Configuration {
     /// an account and 9 to the whole organization, shared with every other tool (Organizations quotas, read 2026-11):
     /// 5 leave room.
     pub list_accounts_per_second: u32,
+    /// `LIST_MEMBERS_PER_SECOND`: the most pages of `ListMembers` a second in a Region in a reconcile. GuardDuty publishes
+    /// no rate: it is assumed to take 10, and 8 leave room.
+    pub list_members_per_second: u32,
     /// `CREATE_MEMBERS_PER_SECOND`: the most `CreateMembers` a second in a Region in a reconcile. GuardDuty publishes
     /// no rate: it is assumed to take 1.
     pub create_members_per_second: u32,
@@ -65,6 +68,7 @@ impl Configuration {
         let dead_letter_queue_url = reader.required("DEAD_LETTER_QUEUE_URL", queue_url);
         let retry_queue_url = reader.required("RETRY_QUEUE_URL", queue_url);
         let list_accounts_per_second = reader.optional("LIST_ACCOUNTS_PER_SECOND", rate);
+        let list_members_per_second = reader.optional("LIST_MEMBERS_PER_SECOND", rate);
         let create_members_per_second = reader.optional("CREATE_MEMBERS_PER_SECOND", rate);
         if dead_letter_queue_url.is_some() && dead_letter_queue_url == retry_queue_url {
             // Each refused pair would come back as a new message, for ever.
@@ -83,6 +87,7 @@ impl Configuration {
                     dead_letter_queue_url,
                     retry_queue_url,
                     list_accounts_per_second: list_accounts_per_second.unwrap_or(5),
+                    list_members_per_second: list_members_per_second.unwrap_or(8),
                     create_members_per_second: create_members_per_second.unwrap_or(1),
                 })
             }
@@ -222,6 +227,7 @@ mod tests {
         assert!(configuration.excluded.is_empty());
         assert!(!configuration.resume_suspended);
         assert_eq!(configuration.list_accounts_per_second, 5);
+        assert_eq!(configuration.list_members_per_second, 8);
         assert_eq!(configuration.create_members_per_second, 1);
         assert_eq!(configuration.dead_letter_queue_url, DEAD);
         assert_eq!(configuration.retry_queue_url, RETRY);
@@ -234,10 +240,12 @@ mod tests {
             ("EXCLUDED_ACCOUNTS", Some("444455556666, 555566667777")),
             ("RESUME_SUSPENDED_MEMBERS", Some("true")),
             ("LIST_ACCOUNTS_PER_SECOND", Some("8")),
+            ("LIST_MEMBERS_PER_SECOND", Some("9")),
             ("CREATE_MEMBERS_PER_SECOND", Some("10000")),
         ])
         .unwrap();
         assert_eq!(configuration.list_accounts_per_second, 8);
+        assert_eq!(configuration.list_members_per_second, 9);
         assert_eq!(configuration.create_members_per_second, 10_000);
         let regions = ["eu-west-1", "us-east-1"].map(|name| Region::known(name).unwrap());
         assert_eq!(

@@ -139,7 +139,8 @@ impl<'a> Reconciler<'a> {
                 return;
             }
         }
-        let Some(standings) = standings(guardduty, census, rules, report).await else {
+        let pace = Pace::of(self.configuration.list_members_per_second);
+        let Some(standings) = standings(guardduty, census, rules, pace, report).await else {
             return;
         };
         let mut missing = Vec::new();
@@ -180,13 +181,15 @@ async fn standings(
     guardduty: &RegionalGuardDuty,
     census: &Census,
     rules: Rules,
+    mut pace: Pace,
     report: &mut RegionReport,
 ) -> Option<Vec<Standing>> {
     let mut standings = vec![Standing::Absent; census.expected().len()];
     let mut stale = BTreeSet::new();
-    let mut page = None;
+    let mut token = None;
     loop {
-        let members = match guardduty.list_members(page.as_deref()).await {
+        pace.turn().await;
+        let members = match guardduty.list_members(token.as_deref()).await {
             Ok(members) => members,
             Err(failed) => {
                 report.finding = Some(Finding::of(&enrollment::ending_of(&failed, rules)));
@@ -204,8 +207,8 @@ async fn standings(
                 }
             }
         }
-        page = members.next;
-        if page.is_none() {
+        token = members.next;
+        if token.is_none() {
             break;
         }
     }

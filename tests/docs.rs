@@ -32,7 +32,7 @@ fn the_readme_names_every_environment_variable() {
         arguments.split('"').next()
     });
     let names: Vec<&str> = read.collect();
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 9);
     for name in names {
         assert!(readme.contains(&format!("`{name}`")), "{name}");
     }

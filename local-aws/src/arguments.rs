@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
 use local_aws::{Epoch, Fault, Setup};
+use serde_json::{Value, json};
+
+use crate::population::Share;
 
 /// The Regions where GuardDuty has an endpoint, the four of [`local_aws::REGIONS`] first.
 const ALL_REGIONS: [&str; 34] = [
@@ -74,9 +77,32 @@ Examples
   cargo local EVENT.json --fault GetMembers:drop:from=2 --show-logs
   cargo local EVENT.json --env REGIONS=eu-west-1 --env EXCLUDED_ACCOUNTS=555566667777
   cargo local --accounts 444455556666,555566667777
+  cargo local reconcile --accounts 1000 --missing 3%
   cargo local serve --port 4566
 
 The exit code is 0 when the (last) invocation was answered without an error, 1 otherwise.";
+
+const RECONCILE_ABOUT: &str = "\
+Compares a whole organization with GuardDuty in every Region, and closes the gap.
+
+The organization is made for the run. Which accounts are no members is the same in every run, and differs a little from
+Region to Region. The function is the real program, and its memory and CPU are measured.";
+
+const RECONCILE_EXPLANATION: &str = "\
+Faults are written as `cargo local --help` says.
+
+Examples
+  cargo local reconcile --accounts 1000 --missing 3%
+  cargo local reconcile --dry-run --fault 'ListDetectors@eu-west-1:error=403/AccessDeniedException/not authorized'
+  cargo local reconcile --accounts 5000 --missing 100% --regions 17 --unpaced --release --json
+
+The exit code is 0 when the report is complete and has no gap (in a dry run: when it is complete), 1 otherwise.";
+
+/// The fastest pace that the function takes.
+const FASTEST: &str = "10000";
+
+/// The most accounts of a simulated organization: as many members as GuardDuty lets an administrator have.
+const MOST_ACCOUNTS: usize = 50_000;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -129,6 +155,68 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Keep the endpoints up until Ctrl-C, for `cargo lambda watch` or the AWS CLI
     Serve(Serving),
+    /// Compare a whole organization with GuardDuty in every Region, and close the gap
+    Reconcile(Reconciling),
+}
+
+#[derive(Debug, Args)]
+#[command(long_about = RECONCILE_ABOUT, after_help = RECONCILE_EXPLANATION)]
+#[command(mut_arg("latency", |latency| latency.default_value("0")))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub(crate) struct Reconciling {
+    /// How many accounts the organization has, beside the management account and the administrator
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = accounts)]
+    pub(crate) accounts: usize,
+    /// How many of them are no members of GuardDuty, in each Region
+    #[arg(long, value_name = "P%", default_value = "3%")]
+    pub(crate) missing: Share,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArguments,
+    /// Change nothing: only report
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[arg(
+        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
+    )]
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// The function's timeout in seconds; the default is that of the template
+    #[arg(long, value_name = "SECONDS", default_value = "900")]
+    pub(crate) timeout: u64,
+    /// Let the function call as fast as it can (it keeps to 5 `ListAccounts` a second, and to one `CreateMembers` a
+    /// second in a Region)
+    #[arg(long)]
+    pub(crate) unpaced: bool,
+    /// Run the function's release build, as it is deployed; the first build takes minutes
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Show the function's log lines
+    #[arg(long)]
+    pub(crate) show_logs: bool,
+    /// Everything as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Reconciling {
+    pub(crate) fn event(&self) -> Value {
+        json!({ "reconcile": { "dryRun": self.dry_run } })
+    }
+
+    /// What is added to the function's environment; a variable that is given by name goes last and so before --unpaced.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let fast = [
+            "LIST_ACCOUNTS_PER_SECOND",
+            "LIST_MEMBERS_PER_SECOND",
+            "CREATE_MEMBERS_PER_SECOND",
+        ]
+        .map(|name| (name.to_owned(), FASTEST.to_owned()));
+        let unpaced = fast.into_iter().filter(|_| self.unpaced);
+        unpaced.chain(self.variables.iter().cloned()).collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +285,13 @@ fn regions(text: &str) -> Result<Regions, String> {
     Ok(Regions(chosen))
 }
 
+fn accounts(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MOST_ACCOUNTS).contains(count))
+        .ok_or_else(|| format!("an organization has 1 to {MOST_ACCOUNTS} accounts here"))
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -244,6 +339,44 @@ mod tests {
                 .is_ok_and(|arguments| arguments.accounts.len() == 2)
         );
         assert!(parsed(&["serve", "--port", "4566", "--fault", "ListDetectors:drop"]).is_ok());
+    }
+
+    fn reconciling(arguments: &[&str]) -> Result<Reconciling, String> {
+        match parsed(&[&["reconcile"], arguments].concat())?.command {
+            Some(Command::Reconcile(reconciling)) => Ok(reconciling),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn a_reconcile_needs_no_argument_and_loses_no_time() {
+        let plain = reconciling(&[]).unwrap();
+        assert_eq!((plain.accounts, plain.timeout), (1000, 900));
+        assert_eq!(plain.cloud.setup().latency, Duration::ZERO);
+        assert_eq!(plain.event(), json!({ "reconcile": { "dryRun": false } }));
+        assert!(plain.environment().is_empty());
+        let event = parsed(&["event.json"]).unwrap();
+        assert_eq!(event.cloud.setup().latency, Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_variable_given_by_name_goes_before_unpaced() {
+        let arguments = ["--unpaced", "--env", "LIST_ACCOUNTS_PER_SECOND=7"];
+        let environment = reconciling(&arguments).unwrap().environment();
+        let last = environment.last().unwrap();
+        assert_eq!(environment.len(), 3);
+        assert_eq!(
+            (last.0.as_str(), last.1.as_str()),
+            ("LIST_ACCOUNTS_PER_SECOND", "7")
+        );
+    }
+
+    #[test]
+    fn the_size_of_an_organization_has_limits() {
+        assert!(reconciling(&["--accounts", "50000"]).is_ok());
+        assert!(reconciling(&["--accounts", "0"]).is_err());
+        assert!(reconciling(&["--accounts", "50001"]).is_err());
+        assert!(reconciling(&["--missing", "101%"]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::fault::{FaultKind, Trouble};
 use crate::guardduty::{GuardDuty, Surroundings};
 use crate::protocol::{self, Inquiry, Scope, Service};
+use crate::rate;
 use crate::refusal::Refusal;
 use crate::setup::Setup;
 use crate::sqs;
@@ -103,16 +104,14 @@ impl Cloud {
         let mut reply = match inquiry(service, request) {
             Ok((service, inquiry)) => {
                 inquiry.operation.clone_into(&mut call.operation);
-                call.accounts = inquiry.accounts();
-                let trouble = Trouble::of(
-                    &mut state.faults,
-                    inquiry.operation,
-                    &call.region,
-                    &call.accounts,
-                );
-                call.fault = trouble.any;
-                call.took += trouble.delay;
-                troubled(&mut state, now, service, &inquiry, &trouble, &mut call)
+                if state.keep_accounts || !state.faults.is_empty() {
+                    call.accounts = inquiry.accounts();
+                }
+                let reply = received(&mut state, now, service, &inquiry, &mut call);
+                if !state.keep_accounts {
+                    call.accounts = Vec::new();
+                }
+                reply
             }
             Err(refusal) => {
                 call.error = Some(refusal.code.clone());
@@ -151,6 +150,27 @@ fn inquiry(
         )
     })?;
     Ok((service, Inquiry::read(service, operation, request)?))
+}
+
+/// Throttles the request before anything else, as the services' front ends do, or carries it out.
+fn received(
+    state: &mut State,
+    now: Duration,
+    service: Service,
+    inquiry: &Inquiry,
+    call: &mut Call,
+) -> Option<Response<Bytes>> {
+    let operation = inquiry.operation;
+    let rate = state.rates.get(operation).copied();
+    if rate.is_some_and(|rate| !state.buckets.take(now, operation, &call.region, rate)) {
+        let refusal = rate::refusal(service);
+        call.error = Some(refusal.code.clone());
+        return Some(protocol::error(Some(service), &refusal));
+    }
+    let trouble = Trouble::of(&mut state.faults, operation, &call.region, &call.accounts);
+    call.fault = trouble.any;
+    call.took += trouble.delay;
+    troubled(state, now, service, inquiry, &trouble, call)
 }
 
 /// Lets the faults have their say before, around and after the real effect.
@@ -245,5 +265,72 @@ fn effect(
             };
             request.handle(&mut state.queues, inquiry.operation, &inquiry.input)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::Rate;
+    use crate::setup::REGIONS;
+
+    /// One `ListAccounts` and one `ListDetectors` in the first Region; the status and error of each.
+    fn ask(cloud: &Cloud, now: Duration) -> [(Option<u16>, Option<String>); 2] {
+        let request = |service: &str, method: &str, path: &str, target: &str| {
+            let [region, ..] = REGIONS;
+            let scope = format!("Credential=AKID/20261124/{region}/{service}/aws4_request, x");
+            let request = http::Request::builder()
+                .method(method)
+                .uri(path)
+                .header("authorization", scope)
+                .header("x-amz-target", target);
+            request.body(Bytes::from_static(b"{}")).unwrap()
+        };
+        let requests = [
+            request(
+                "organizations",
+                "POST",
+                "/",
+                "AWSOrganizationsV20161128.ListAccounts",
+            ),
+            request("guardduty", "GET", "/detector", ""),
+        ];
+        requests.map(|request| {
+            let reply = cloud.handle(now, &request).reply;
+            let status = reply.map(|reply| reply.status().as_u16());
+            let error = cloud.lock().calls.last().unwrap().error.clone();
+            (status, error)
+        })
+    }
+
+    #[test]
+    fn a_request_above_its_rate_is_throttled_as_the_service_does_it_and_logged_with_its_error() {
+        let cloud = Cloud::new(&Setup::default());
+        let passed = [(Some(200), None), (Some(200), None)];
+        for _ in 0..100 {
+            assert_eq!(ask(&cloud, Duration::ZERO), passed);
+        }
+        let rate = Rate {
+            per_second: 1.0,
+            burst: 1.0,
+        };
+        for operation in ["ListAccounts", "ListDetectors"] {
+            cloud.lock().rates.insert(operation.to_owned(), rate);
+        }
+        let now = Duration::from_secs(5);
+        assert_eq!(ask(&cloud, now), passed);
+        let throttled = [
+            (Some(400), "TooManyRequestsException"),
+            (Some(429), "ThrottlingException"),
+        ];
+        let throttled = throttled.map(|(status, code)| (status, Some(code.to_owned())));
+        assert_eq!(ask(&cloud, now), throttled);
+        assert_eq!(ask(&cloud, now + Duration::from_secs(1)), passed);
+        let state = cloud.lock();
+        let counts = state.calls_by_operation();
+        assert_eq!(
+            counts.into_iter().collect::<Vec<_>>(),
+            [("ListAccounts", 103), ("ListDetectors", 103)]
+        );
     }
 }

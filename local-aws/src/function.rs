@@ -3,7 +3,7 @@
 use std::env;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,18 @@ use local_aws::{ADMIN_ACCOUNT, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::usage::Usage;
+
 const NAME: &str = "guardduty-enroller";
+
+/// Which build of the function runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// In the profile that this program was built in, beside it.
+    Beside,
+    /// As it is deployed.
+    Release,
+}
 
 /// The function's process. It is killed when this is dropped.
 #[derive(Debug)]
@@ -79,40 +90,50 @@ fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
         .to_vec()
 }
 
-/// The function's program lies beside this one.
-fn program() -> io::Result<PathBuf> {
-    Ok(env::current_exe()?.with_file_name(NAME))
-}
-
-/// Builds the function, in the profile that this program was built in.
-pub(crate) async fn build(say: impl Fn(&str)) -> io::Result<()> {
-    say(&format!("building {NAME} (the first time takes minutes) …"));
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--quiet", "--bin", NAME])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    if program()?
-        .parent()
-        .is_some_and(|folder| folder.ends_with("release"))
-    {
-        cargo.arg("--release");
+impl Program {
+    fn path(self) -> io::Result<PathBuf> {
+        let here = env::current_exe()?;
+        Ok(match (self, here.parent().and_then(Path::parent)) {
+            (Self::Release, Some(target)) => target.join("release").join(NAME),
+            _ => here.with_file_name(NAME),
+        })
     }
-    let status = cargo.kill_on_drop(true).status().await?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("{NAME} does not build")))
+
+    fn is_release(self) -> io::Result<bool> {
+        let path = self.path()?;
+        Ok(path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("release")))
+    }
+
+    /// Builds the function.
+    pub(crate) async fn build(self, say: impl Fn(&str)) -> io::Result<()> {
+        say(&format!("building {NAME} (the first time takes minutes) …"));
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .args(["build", "--quiet", "--bin", NAME])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        if self.is_release()? {
+            cargo.arg("--release");
+        }
+        let status = cargo.kill_on_drop(true).status().await?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("{NAME} does not build")))
+        }
     }
 }
 
 impl Function {
     /// Starts the function with nothing in its environment but what it would have on Lambda.
     pub(crate) fn start(
+        program: Program,
         address: SocketAddr,
         extra: &[(String, String)],
         log: &Log,
     ) -> io::Result<Self> {
-        let program = program()?;
+        let program = program.path()?;
         let mut command = Command::new(&program);
         let kept = env::vars()
             .filter(|(name, _)| name == "PATH" || name == "HOME" || name.starts_with("SSL_"));
@@ -137,5 +158,9 @@ impl Function {
     /// Waits for the function to end by itself, which it should not.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
+    }
+    /// What the process has used so far, while it lives.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        Usage::of(self.child.id()?)
     }
 }

@@ -1,6 +1,7 @@
 //! Amazon GuardDuty in one Region: its detector, its members, and the operations on them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
@@ -172,11 +173,7 @@ impl GuardDuty {
             }
             details.push((id.to_owned(), email.to_owned()));
         }
-        let mut associated = self
-            .members
-            .values()
-            .filter(|member| member.is_associated())
-            .count();
+        let mut associated = self.associated_if_near_the_limit(details.len());
         let mut unprocessed = Vec::new();
         for (id, email) in details {
             if let Err(text) = self.create_member(around, &mut associated, &id, email) {
@@ -184,6 +181,16 @@ impl GuardDuty {
             }
         }
         Ok(json!({ "unprocessedAccounts": show_unprocessed(unprocessed) }))
+    }
+
+    /// How many members count towards the limit. Where all of them and `more` keep it, all of them will do: to count
+    /// 50,000 members for each call is most of a large run's time.
+    fn associated_if_near_the_limit(&self, more: usize) -> usize {
+        if self.members.len() + more <= self.member_limit {
+            return self.members.len();
+        }
+        let associated = |member: &&Member| member.is_associated();
+        self.members.values().filter(associated).count()
     }
 
     fn create_member(
@@ -295,9 +302,10 @@ impl GuardDuty {
                 .strip_prefix("after-")
                 .ok_or_else(|| bad_request(INVALID_VALUE))?,
         };
-        let mut rest = self.members.iter().filter(|(id, member)| {
-            id.as_str() > after && (!only_associated || member.is_associated())
-        });
+        let mut rest = self
+            .members
+            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+            .filter(|(_, member)| !only_associated || member.is_associated());
         let shown: Vec<_> = rest.by_ref().take(page).collect();
         let mut answer = Map::new();
         let members = shown
@@ -316,11 +324,8 @@ impl GuardDuty {
         if !self.is_administrator {
             return Err(bad_request(NOT_DELEGATED));
         }
-        let associated = self
-            .members
-            .values()
-            .filter(|member| member.is_associated())
-            .count();
+        // One more: at the limit itself they have to be counted.
+        let associated = self.associated_if_near_the_limit(1);
         Ok(json!({
             "autoEnable": self.auto_enable != "NONE",
             "autoEnableOrganizationMembers": self.auto_enable,
@@ -406,4 +411,23 @@ fn show_member(around: &Surroundings, id: &str, member: &Member) -> Value {
         "relationshipStatus": member.status(around.now),
         "updatedAt": around.epoch.iso(member.updated_at),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_counted_one_by_one_only_where_the_limit_is_near() {
+        let mut guardduty = GuardDuty::new("eu-west-1");
+        guardduty.member_limit = 10;
+        for number in 0..8 {
+            let status = if number < 3 { "Removed" } else { "Enabled" };
+            let member = Member::new("a@example.com", status);
+            guardduty.members.insert(format!("{number:012}"), member);
+        }
+        // 8 and 2 more keep the limit, whoever was removed; 8 and 3 more may not.
+        assert_eq!(guardduty.associated_if_near_the_limit(2), 8);
+        assert_eq!(guardduty.associated_if_near_the_limit(3), 5);
+    }
 }

@@ -19,6 +19,7 @@ pub mod loopback;
 mod organization;
 mod protocol;
 mod queues;
+mod rate;
 mod refusal;
 mod setup;
 mod sqs;
@@ -36,5 +37,6 @@ pub use queues::{
     Attribute, DEAD_LETTER_QUEUE_URL, Depth, Draft, Message, Queue, QueueProblem, Queues,
     RETRY_QUEUE_URL, Redrive,
 };
+pub use rate::Rate;
 pub use setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup};
 pub use state::State;

@@ -2,8 +2,12 @@
 
 mod arguments;
 mod function;
+mod population;
+mod progress;
+mod reconciliation;
 mod report;
 mod session;
+mod usage;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,7 +19,10 @@ use local_aws::loopback::Loopback;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{Arguments, Command, Serving};
+use crate::arguments::{Arguments, Command, Reconciling, Serving};
+use crate::function::Program;
+use crate::population::Population;
+use crate::reconciliation::Reconciliation;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -39,6 +46,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command {
         Some(Command::Serve(serving)) => serve(&serving).await,
+        Some(Command::Reconcile(reconciling)) => reconcile(&reconciling).await,
         None => invoke(arguments).await,
     }
 }
@@ -46,8 +54,12 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
 /// Delivers the event, and whatever comes of it if asked to.
 async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     let event = event(&arguments)?;
-    function::build(say).await?;
-    let mut session = Session::start(&arguments).await?;
+    Program::Beside.build(say).await?;
+    let cloud = Cloud::new(&arguments.cloud.setup());
+    cloud.lock().faults.clone_from(&arguments.cloud.faults);
+    let timeout = Duration::from_secs(arguments.timeout);
+    let variables = arguments.variables.clone();
+    let mut session = Session::start(cloud, Program::Beside, timeout, variables).await?;
     session.deliver(event).await?;
     if arguments.drive || arguments.redrive {
         session.drive().await?;
@@ -65,6 +77,37 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+/// Reconciles an organization that is made for it.
+async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
+    let program = if reconciling.release {
+        Program::Release
+    } else {
+        Program::Beside
+    };
+    program.build(say).await?;
+    let population = Population::new(reconciling.accounts, reconciling.missing);
+    let cloud = population.cloud(reconciling.cloud.setup());
+    cloud.lock().faults.clone_from(&reconciling.cloud.faults);
+    let timeout = Duration::from_secs(reconciling.timeout);
+    let environment = reconciling.environment();
+    let mut session = Session::start(cloud.clone(), program, timeout, environment).await?;
+    tokio::select! {
+        delivered = session.deliver(reconciling.event()) => delivered?,
+        never = progress::show(&cloud, population.expected()) => match never {},
+    }
+    let reconciliation = Reconciliation::new(&session, reconciling.show_logs);
+    show(&if reconciling.json {
+        reconciliation.json()
+    } else {
+        reconciliation.text()
+    });
+    Ok(if reconciliation.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 

@@ -1,6 +1,7 @@
 //! AWS Organizations: the accounts of one organization, and the two operations that read them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde_json::{Map, Value, json};
 
@@ -142,7 +143,9 @@ impl Organization {
                 .filter(|_| token.len() <= LONGEST_TOKEN)
                 .ok_or_else(|| invalid("You provided a NextToken that is not valid."))?,
         };
-        let mut rest = self.accounts.iter().filter(|(id, _)| id.as_str() > after);
+        let mut rest = self
+            .accounts
+            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
         let shown: Vec<_> = rest.by_ref().take(page).collect();
         let mut answer = json!({ "Accounts": shown.iter().map(|(id, account)| self.show(id, account)).collect::<Vec<_>>() });
         if let (Some((last, _)), Some(_), Value::Object(members)) =

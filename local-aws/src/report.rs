@@ -345,18 +345,18 @@ fn summary(body: &Value) -> Vec<String> {
     vec![plain(body)]
 }
 
-fn indented(lines: &[String]) -> String {
+pub(crate) fn indented(lines: &[String]) -> String {
     ended(lines.iter().map(|line| format!("  {line}")).collect())
 }
 
 /// Lines that all end.
-fn ended(mut lines: Vec<String>) -> String {
+pub(crate) fn ended(mut lines: Vec<String>) -> String {
     lines.push(String::new());
     lines.join("\n")
 }
 
 /// A JSON value without the quotes of a string.
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -365,7 +365,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Columns as wide as their widest cell, the last one as wide as it likes.
-fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<_> = (0..columns)
         .map(|column| {
@@ -388,7 +388,7 @@ fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// `0.020 s`, and from a minute on `1h02m03s`.
-fn clock(time: Duration) -> String {
+pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, _) => format!("{:.3} s", time.as_secs_f64()),

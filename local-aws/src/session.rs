@@ -7,8 +7,8 @@ use local_aws::loopback::Loopback;
 use local_aws::{Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL};
 use serde_json::Value;
 
-use crate::arguments::Arguments;
-use crate::function::{Function, Log};
+use crate::function::{Function, Log, Program};
+use crate::usage::Usage;
 
 /// A function that sends itself messages for ever is stopped after this many tries.
 const MOST_TRIES: usize = 500;
@@ -27,6 +27,7 @@ pub(crate) struct Session {
     pub(crate) notes: Vec<(usize, String)>,
     loopback: Loopback,
     lambda: Lambda,
+    program: Program,
     variables: Vec<(String, String)>,
     /// The running function; none before the first try and after a crash.
     function: Option<Function>,
@@ -41,17 +42,22 @@ pub(crate) struct Try {
     pub(crate) outcome: Result<Value, FunctionError>,
     /// How many messages came to the dead-letter queue by it.
     pub(crate) dead_letters: usize,
+    /// What the function's process had used by then since its start; `None` where it has ended or nobody can tell.
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Session {
-    pub(crate) async fn start(arguments: &Arguments) -> io::Result<Self> {
-        let setup = arguments.cloud.setup();
-        let cloud = Cloud::new(&setup);
-        cloud.lock().faults.clone_from(&arguments.cloud.faults);
-        let mut lambda = Lambda::new(Duration::from_secs(arguments.timeout))
+    /// A function in this cloud, with these variables in its environment beside the usual ones.
+    pub(crate) async fn start(
+        cloud: Cloud,
+        program: Program,
+        timeout: Duration,
+        variables: Vec<(String, String)>,
+    ) -> io::Result<Self> {
+        let mut lambda = Lambda::new(timeout)
             .on_failure(DEAD_LETTER_QUEUE_URL)
             .fed_by(RETRY_QUEUE_URL, BATCH_SIZE, WINDOW);
-        lambda.epoch = setup.epoch;
+        lambda.epoch = cloud.lock().epoch;
         let loopback = Loopback::start(&cloud, 0, &lambda.function_arn).await?;
         Ok(Self {
             cloud,
@@ -60,7 +66,8 @@ impl Session {
             notes: Vec::new(),
             loopback,
             lambda,
-            variables: arguments.variables.clone(),
+            program,
+            variables,
             function: None,
         })
     }
@@ -132,7 +139,7 @@ impl Session {
     async fn attempt(&mut self, invocation: Invocation) -> io::Result<()> {
         let at = self.now();
         let before = self.dead_letters();
-        let outcome = self.run(&invocation).await?;
+        let (outcome, usage) = self.run(&invocation).await?;
         let now = self.now();
         self.lambda
             .finish(now, &mut self.cloud.lock().queues, &invocation, &outcome);
@@ -142,6 +149,7 @@ impl Session {
             invocation,
             outcome,
             dead_letters: self.dead_letters().saturating_sub(before),
+            usage,
         });
         Ok(())
     }
@@ -154,10 +162,18 @@ impl Session {
 
     /// Runs one invocation as Lambda does: a function that ends or exceeds its timeout has failed, and the next
     /// invocation starts a new one.
-    async fn run(&mut self, invocation: &Invocation) -> io::Result<Result<Value, FunctionError>> {
+    async fn run(
+        &mut self,
+        invocation: &Invocation,
+    ) -> io::Result<(Result<Value, FunctionError>, Option<Usage>)> {
         let mut function = match self.function.take() {
             Some(function) => function,
-            None => Function::start(self.loopback.address(), &self.variables, &self.log)?,
+            None => Function::start(
+                self.program,
+                self.loopback.address(),
+                &self.variables,
+                &self.log,
+            )?,
         };
         let error = |error_type: &str, message: String| {
             Err(FunctionError {
@@ -165,17 +181,22 @@ impl Session {
                 message,
             })
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             // An error that the function reports before it ends says more than its end.
             biased;
-            outcome = self.loopback.invoke(invocation) => {
-                self.function = self.loopback.was_taken().then_some(function);
-                Ok(outcome)
+            outcome = self.loopback.invoke(invocation) => outcome,
+            status = function.ended() => {
+                let message = format!("the function ended: {}", status?);
+                return Ok((error("Runtime.ExitError", message), None));
             }
-            status = function.ended() => Ok(error("Runtime.ExitError", format!("the function ended: {}", status?))),
             () = tokio::time::sleep(invocation.timeout) => {
-                Ok(error("Sandbox.Timedout", format!("the function timed out after {} s", invocation.timeout.as_secs())))
+                let message = format!("the function timed out after {} s", invocation.timeout.as_secs());
+                return Ok((error("Sandbox.Timedout", message), function.usage()));
             }
-        }
+        };
+        // Before the function may be killed: a process that has ended tells nothing.
+        let usage = function.usage();
+        self.function = self.loopback.was_taken().then_some(function);
+        Ok((outcome, usage))
     }
 }

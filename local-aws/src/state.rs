@@ -10,6 +10,7 @@ use crate::fault::Fault;
 use crate::guardduty::GuardDuty;
 use crate::organization::{Account, Organization};
 use crate::queues::Queues;
+use crate::rate::{Buckets, Rate};
 use crate::setup::Setup;
 
 /// Everything the cloud knows. Tests read and change it at will.
@@ -27,8 +28,13 @@ pub struct State {
     pub account: OptRegions,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// How many requests of an operation pass in a Region. An operation that is not here has no limit.
+    pub rates: BTreeMap<String, Rate>,
+    pub(crate) buckets: Buckets,
     /// Every request so far.
     pub calls: Vec<Call>,
+    /// Whether each call is kept with its account ids, which are most of the log's memory in a large organization.
+    pub keep_accounts: bool,
     /// The process under test dies once so many calls were made in all: a later one has no effect and no answer.
     pub dies_after: Option<usize>,
     /// How long every call takes.
@@ -65,11 +71,24 @@ impl State {
                     .collect(),
             },
             faults: Vec::new(),
+            rates: BTreeMap::new(),
+            buckets: Buckets::default(),
             calls: Vec::new(),
+            keep_accounts: true,
             dies_after: None,
             latency: setup.latency,
             epoch: setup.epoch,
         }
+    }
+
+    /// How many calls of each operation were made so far.
+    #[must_use]
+    pub fn calls_by_operation(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for call in &self.calls {
+            *counts.entry(call.operation.as_str()).or_default() += 1;
+        }
+        counts
     }
 
     /// GuardDuty in a Region, which comes into being if it did not exist.

@@ -1,0 +1,459 @@
+//! What a reconcile has reported and used, for a person or as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use local_aws::Call;
+use serde_json::{Map, Value, json};
+
+use crate::report::{clock, indented, plain, table};
+use crate::session::{Session, Try};
+
+/// So many pairs that are not enabled are shown to a person. `--json` has all that the report names.
+const PAIRS: usize = 10;
+
+/// The columns of numbers in a Region's report.
+const NUMBERS: [(&str, &str); 7] = [
+    ("expected", "expected"),
+    ("enabled", "enabled"),
+    ("enrolled", "enrolled"),
+    ("missing", "missing"),
+    ("not enrolled", "notEnrolled"),
+    ("undone", "undone"),
+    ("stale", "stale"),
+];
+
+/// Everything there is to tell about one reconcile.
+#[derive(Debug)]
+pub(crate) struct Reconciliation<'a> {
+    attempt: Option<&'a Try>,
+    calls: BTreeMap<String, Tally>,
+    log: Option<Vec<String>>,
+}
+
+/// The calls of one operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    calls: usize,
+    /// How many of them were answered with an error or not at all.
+    failed: usize,
+}
+
+impl<'a> Reconciliation<'a> {
+    pub(crate) fn new(session: &'a Session, with_log: bool) -> Self {
+        Self {
+            attempt: session.tries.last(),
+            calls: tallies(&session.cloud.lock().calls),
+            // Without an answer the log is all there is.
+            log: (with_log || session.has_failed()).then(|| session.log.lines()),
+        }
+    }
+
+    fn report(&self) -> Option<&'a Value> {
+        self.attempt?.outcome.as_ref().ok()
+    }
+
+    /// Whether all is well: every pair was looked at, and no gap is left that was to be closed.
+    pub(crate) fn is_good(&self) -> bool {
+        self.report().is_some_and(is_good)
+    }
+
+    fn call_count(&self) -> usize {
+        self.calls.values().map(|tally| tally.calls).sum()
+    }
+
+    /// What the function used for a call.
+    fn cpu_a_call(&self, cpu: Duration) -> Option<Duration> {
+        cpu.checked_div(u32::try_from(self.call_count()).ok()?)
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let calls: Map<_, _> = self
+            .calls
+            .iter()
+            .map(|(operation, tally)| {
+                let shown = json!({ "calls": tally.calls, "failed": tally.failed });
+                (operation.clone(), shown)
+            })
+            .collect();
+        let mut document = Map::new();
+        let mut add = |name: &str, value| document.insert(name.to_owned(), value);
+        if let Some(attempt) = self.attempt {
+            match &attempt.outcome {
+                Ok(report) => add("report", report.clone()),
+                Err(error) => add(
+                    "error",
+                    json!({ "errorType": error.error_type, "errorMessage": error.message }),
+                ),
+            };
+            add("tookSeconds", json!(attempt.took.as_secs_f64()));
+            if let Some(usage) = attempt.usage {
+                let a_call = self.cpu_a_call(usage.cpu);
+                let shown = json!({
+                    "peakMemoryMb": usage.peak_memory,
+                    "cpuSeconds": usage.cpu.as_secs_f64(),
+                    "cpuMillisPerCall": a_call.map(|cpu| cpu.as_secs_f64() * 1e3),
+                });
+                add("function", shown);
+            }
+        }
+        add("calls", json!(self.call_count()));
+        add("callsByOperation", Value::Object(calls));
+        if let Some(log) = &self.log {
+            add("log", json!(log));
+        }
+        format!("{:#}\n", Value::Object(document))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(attempt) = self.attempt {
+            parts.push(match &attempt.outcome {
+                Ok(report) => headline(report),
+                Err(error) => {
+                    format!(
+                        "Reconcile failed: {}: {}\n",
+                        error.error_type, error.message
+                    )
+                }
+            });
+            parts.push(self.used(attempt));
+        }
+        if let Some(report) = self.report() {
+            parts.extend([
+                regions(report),
+                reasons(report),
+                findings(report),
+                pairs(report),
+            ]);
+        }
+        if let Some(log) = &self.log {
+            parts.push(format!("\nLog of the function\n{}", indented(log)));
+        }
+        parts.concat()
+    }
+
+    fn used(&self, attempt: &Try) -> String {
+        let mut text = format!(
+            "  took {}, {} AWS calls: {}\n",
+            clock(attempt.took),
+            self.call_count(),
+            spoken(&self.calls)
+        );
+        if let Some(usage) = attempt.usage {
+            let _ = write!(
+                text,
+                "  function: peak memory {:.1} MB, CPU {:.2} s",
+                usage.peak_memory,
+                usage.cpu.as_secs_f64()
+            );
+            if let Some(a_call) = self.cpu_a_call(usage.cpu) {
+                let _ = write!(text, ", {:.2} ms per AWS call", a_call.as_secs_f64() * 1e3);
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn tallies(calls: &[Call]) -> BTreeMap<String, Tally> {
+    let mut tallies: BTreeMap<_, Tally> = BTreeMap::new();
+    for call in calls {
+        let name = match call.operation.as_str() {
+            "" => "unknown operation",
+            operation => operation,
+        };
+        let tally = tallies.entry(name.to_owned()).or_default();
+        tally.calls += 1;
+        tally.failed += usize::from(call.status.is_none_or(|status| status >= 400));
+    }
+    tallies
+}
+
+/// The most frequent operation first.
+fn spoken(calls: &BTreeMap<String, Tally>) -> String {
+    let mut calls: Vec<_> = calls.iter().collect();
+    calls.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.calls));
+    let calls = calls.iter().map(|(operation, tally)| match tally.failed {
+        0 => format!("{operation} {}", tally.calls),
+        failed => format!("{operation} {} ({failed} failed)", tally.calls),
+    });
+    calls.collect::<Vec<_>>().join(", ")
+}
+
+fn is_good(report: &Value) -> bool {
+    let holds = |name: &str| report.get(name) == Some(&Value::Bool(true));
+    holds("complete") && (holds("dryRun") || count(report.get("gap")) == 0)
+}
+
+fn headline(report: &Value) -> String {
+    let holds = |name: &str| report.get(name) == Some(&Value::Bool(true));
+    let number = |name: &str| count(report.get(name));
+    let what = if holds("dryRun") {
+        "Reconcile, dry run"
+    } else {
+        "Reconcile"
+    };
+    let complete = if holds("complete") {
+        "complete"
+    } else {
+        "NOT complete"
+    };
+    let (started, ended) = (member(report, "startedAt"), member(report, "endedAt"));
+    if report.get("finding").is_some_and(Value::is_object) {
+        // The report's gap is 0 then, because no Region was compared.
+        return format!("{what}: {complete}, gap unknown\n  {started} to {ended}\n");
+    }
+    format!(
+        "{what}: {complete}, gap {}\n  {} accounts listed, {} expected in each of {} Regions, {started} to {ended}\n",
+        number("gap"),
+        number("accountsListed"),
+        number("accountsExpected"),
+        parts(report).count(),
+    )
+}
+
+/// A row for each Region.
+fn regions(report: &Value) -> String {
+    let mut rows = vec![NUMBERS.map(|(title, _)| title.to_owned()).to_vec()];
+    rows.extend(parts(report).map(|(_, part)| {
+        NUMBERS
+            .map(|(_, name)| count(part.get(name)).to_string())
+            .to_vec()
+    }));
+    if rows.len() == 1 {
+        return String::new();
+    }
+    to_the_right(&mut rows);
+    let names = ["Region"]
+        .into_iter()
+        .chain(parts(report).map(|(region, _)| region.as_str()));
+    let ends = [["auto-enable".to_owned(), "finding".to_owned()]]
+        .into_iter()
+        .chain(parts(report).map(|(_, part)| [member(part, "autoEnable"), finding(part)]));
+    let rows: Vec<_> = names
+        .zip(rows)
+        .zip(ends)
+        .map(|((name, numbers), end)| [vec![name.to_owned()], numbers, end.to_vec()].concat())
+        .collect();
+    format!("\n{}", table(&rows))
+}
+
+fn finding(part: &Value) -> String {
+    match part.get("finding") {
+        Some(Value::Object(finding)) => finding.get("reason").map(plain).unwrap_or_default(),
+        _ if part.get("memberAccountLimitReached") == Some(&Value::Bool(true)) => {
+            "takes no more members".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// How many pairs were not enrolled, by reason over all Regions.
+fn reasons(report: &Value) -> String {
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    let not_enrolled = parts(report)
+        .filter_map(|(_, part)| part.get("notEnrolled")?.as_object())
+        .flatten();
+    for (reason, number) in not_enrolled {
+        *reasons.entry(reason).or_default() += count(Some(number));
+    }
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|(reason, number)| format!("{reason} {number}"))
+        .collect();
+    format!("\nNot enrolled: {}\n", reasons.join(", "))
+}
+
+/// Each finding once, with where it is and what to do.
+fn findings(report: &Value) -> String {
+    let mut found: BTreeMap<[String; 3], Vec<&str>> = BTreeMap::new();
+    let all = [("the organization", report)]
+        .into_iter()
+        .chain(parts(report).map(|(region, part)| (region.as_str(), part)));
+    for (place, part) in all {
+        if let Some(finding) = part.get("finding").filter(|finding| finding.is_object()) {
+            let texts = ["reason", "result", "cure"].map(|name| member(finding, name));
+            found.entry(texts).or_default().push(place);
+        }
+    }
+    let mut text = String::new();
+    for ([reason, result, cure], places) in found {
+        let _ = write!(text, "\nFinding: {reason} in {}\n", places.join(", "));
+        if !result.is_empty() {
+            let _ = writeln!(text, "  AWS says: {result}");
+        }
+        let _ = writeln!(text, "  cure: {cure}");
+    }
+    text
+}
+
+/// The first pairs that are not enabled.
+fn pairs(report: &Value) -> String {
+    let rows = parts(report).flat_map(|(region, part)| {
+        let pairs = part.get("pairs").and_then(Value::as_array);
+        pairs.into_iter().flatten().map(move |pair| {
+            vec![
+                member(pair, "accountId"),
+                region.clone(),
+                member(pair, "outcome"),
+                member(pair, "reason"),
+                member(pair, "result"),
+            ]
+        })
+    });
+    let mut rows: Vec<_> = rows.take(PAIRS).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let shown = rows.len();
+    let titles = ["account", "Region", "outcome", "reason", "result"];
+    rows.insert(0, titles.map(str::to_owned).to_vec());
+    let gap = count(report.get("gap"));
+    format!("\nNot enabled, {shown} of {gap}\n{}", table(&rows))
+}
+
+/// Each Region's part of the report.
+fn parts(report: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let regions = report.get("regions").and_then(Value::as_object);
+    regions.into_iter().flatten()
+}
+
+fn member(value: &Value, name: &str) -> String {
+    value.get(name).map(plain).unwrap_or_default()
+}
+
+/// A number, or the sum of the numbers by reason.
+fn count(value: Option<&Value>) -> u64 {
+    match value {
+        Some(Value::Object(reasons)) => reasons.values().filter_map(Value::as_u64).sum(),
+        Some(number) => number.as_u64().unwrap_or(0),
+        None => 0,
+    }
+}
+
+/// Makes every cell as wide as its column, with the text at its end.
+fn to_the_right(rows: &mut [Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    for column in 0..columns {
+        let cells = || rows.iter().filter_map(|row| row.get(column));
+        let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+            *cell = format!("{cell:>width$}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Value {
+        json!({
+            "dryRun": false, "startedAt": "A", "endedAt": "B", "complete": false, "gap": 5,
+            "accountsListed": 12, "accountsExpected": 10, "finding": null,
+            "regions": {
+                "eu-west-1": {
+                    "finding": null, "expected": 10, "enabled": 5, "enrolled": 3, "missing": 0,
+                    "notEnrolled": { "email-rejected": 1, "unknown": 1 }, "undone": 0, "stale": 0,
+                    "autoEnable": "NEW", "memberAccountLimitReached": false, "staleAccounts": [],
+                    "pairs": [
+                        { "accountId": "700000000001", "outcome": "refused", "reason": "unknown", "result": "Some text" },
+                        { "accountId": "700000000002", "outcome": "refused", "reason": "email-rejected", "result": null },
+                    ],
+                },
+                "us-east-1": {
+                    "finding": { "reason": "no-detector", "result": "Words", "cure": "enable it" },
+                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnrolled": {}, "undone": 3,
+                    "stale": 0, "autoEnable": null, "memberAccountLimitReached": null, "pairs": [], "staleAccounts": [],
+                },
+            },
+        })
+    }
+
+    #[test]
+    fn a_region_is_a_row() {
+        assert_eq!(
+            regions(&report()),
+            "
+  Region     expected  enabled  enrolled  missing  not enrolled  undone  stale  auto-enable  finding
+  eu-west-1        10        5         3        0             2       0      0  NEW
+  us-east-1        10        7         0        0             0       3      0               no-detector
+"
+        );
+    }
+
+    #[test]
+    fn a_finding_comes_with_its_cure_and_names_every_region() {
+        let mut report = report();
+        let same = report["regions"]["us-east-1"]["finding"].clone();
+        report["regions"]["eu-west-1"]["finding"] = same;
+        assert_eq!(
+            findings(&report),
+            "\nFinding: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  cure: enable it\n"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_unknown_where_no_region_was_compared() {
+        let mut report = report();
+        assert!(headline(&report).starts_with("Reconcile: NOT complete, gap 5\n"));
+        report["finding"] = json!({ "reason": "deadline", "result": null, "cure": "nothing" });
+        assert!(headline(&report).starts_with("Reconcile: NOT complete, gap unknown\n"));
+    }
+
+    #[test]
+    fn pairs_are_counted_by_reason_and_the_first_are_named() {
+        let report = report();
+        assert_eq!(
+            reasons(&report),
+            "\nNot enrolled: email-rejected 1, unknown 1\n"
+        );
+        let text = pairs(&report);
+        assert!(text.starts_with("\nNot enabled, 2 of 5\n"), "{text}");
+        assert!(
+            text.contains("700000000001  eu-west-1  refused  unknown"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_bad_except_in_a_dry_run_and_an_incomplete_run_is_always() {
+        let with = |dry_run: bool, complete: bool, gap: u32| {
+            is_good(&json!({ "dryRun": dry_run, "complete": complete, "gap": gap }))
+        };
+        assert!(with(false, true, 0) && with(true, true, 9));
+        assert!(!with(false, true, 1) && !with(false, false, 0) && !with(true, false, 0));
+        assert!(!is_good(&json!({})));
+    }
+
+    #[test]
+    fn calls_are_told_by_operation_the_most_frequent_first() {
+        let call = |operation: &str, status| Call {
+            at: Duration::ZERO,
+            took: Duration::ZERO,
+            service: "guardduty".to_owned(),
+            operation: operation.to_owned(),
+            region: "eu-west-1".to_owned(),
+            accounts: Vec::new(),
+            status,
+            error: None,
+            fault: false,
+        };
+        let calls = [
+            call("CreateMembers", Some(200)),
+            call("ListMembers", Some(200)),
+            call("ListMembers", Some(429)),
+            call("ListMembers", None),
+            call("", Some(404)),
+        ];
+        assert_eq!(
+            spoken(&tallies(&calls)),
+            "ListMembers 3 (2 failed), CreateMembers 1, unknown operation 1 (1 failed)"
+        );
+    }
+}

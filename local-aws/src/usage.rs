@@ -1,0 +1,67 @@
+//! What a process has used, from `/proc`.
+
+use std::fs;
+use std::time::Duration;
+
+/// `/proc` counts CPU time in hundredths of a second on every Linux of today (`getconf CLK_TCK`).
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a process has used since its start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Usage {
+    /// The most memory that was resident at a time, in MB as Lambda counts them: of 1,048,576 bytes.
+    pub(crate) peak_memory: f64,
+    /// In its own code and in the kernel, over all threads.
+    pub(crate) cpu: Duration,
+}
+
+impl Usage {
+    /// `None` where there is no `/proc`, or no such process any more.
+    pub(crate) fn of(process: u32) -> Option<Self> {
+        let read = |name| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
+        Some(Self {
+            peak_memory: peak_memory(&read("status")?)?,
+            cpu: cpu(&read("stat")?)?,
+        })
+    }
+}
+
+fn peak_memory(status: &str) -> Option<f64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u32 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(f64::from(kilobytes) / 1024.0)
+}
+
+/// The 14th and 15th field. The second one is the program's name, in which anything may stand.
+fn cpu(stat: &str) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);
+    let (own, kernel) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some(TICK * own.checked_add(kernel)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peak_memory_is_the_high_water_mark() {
+        let status = "Name:\tx\nVmPeak:\t  400000 kB\nVmHWM:\t   12800 kB\nVmRSS:\t   9000 kB\n";
+        assert_eq!(peak_memory(status), Some(12.5));
+        assert_eq!(peak_memory("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn cpu_is_found_behind_any_name() {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 2000 0 0 0 150 25 9 9 20 0 2 0 100 1 1";
+        assert_eq!(cpu(stat), Some(Duration::from_millis(1_750)));
+        assert_eq!(cpu("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn a_process_that_is_no_more_has_used_nothing_to_be_told() {
+        assert_eq!(Usage::of(u32::MAX), None);
+    }
+}
