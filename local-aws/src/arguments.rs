@@ -364,7 +364,7 @@ mod tests {
         let arguments = ["--unpaced", "--env", "LIST_ACCOUNTS_PER_SECOND=7"];
         let environment = reconciling(&arguments).unwrap().environment();
         let last = environment.last().unwrap();
-        assert_eq!(environment.len(), 3);
+        assert_eq!(environment.len(), 4);
         assert_eq!(
             (last.0.as_str(), last.1.as_str()),
             ("LIST_ACCOUNTS_PER_SECOND", "7")
