@@ -55,3 +55,77 @@ impl Census {
         self.expected.len() + self.others.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADMINISTRATOR: &str = "222222222222";
+    const EXCLUDED: &str = "333333333333";
+
+    fn id(text: &str) -> AccountId {
+        text.parse().unwrap()
+    }
+
+    fn census(accounts: &[(&str, State)]) -> Census {
+        let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/{ADMINISTRATOR}/{name}");
+        let configuration = Configuration::read(|name| match name {
+            "ADMIN_ACCOUNT_ID" => Some(ADMINISTRATOR.to_owned()),
+            "EXCLUDED_ACCOUNTS" => Some(EXCLUDED.to_owned()),
+            "DEAD_LETTER_QUEUE_URL" => Some(queue("dead")),
+            "RETRY_QUEUE_URL" => Some(queue("retry")),
+            _ => None,
+        });
+        let listed = accounts.iter().map(|(account, state)| {
+            let account = (id(account), state.clone());
+            (
+                account.0,
+                Account {
+                    state: account.1,
+                    email: Email::unmasked("a@example.com"),
+                },
+            )
+        });
+        Census::of(listed.collect(), &configuration.unwrap())
+    }
+
+    #[test]
+    fn only_active_accounts_are_expected_without_the_administrator_and_the_excluded() {
+        let census = census(&[
+            ("444444444444", State::Active),
+            (ADMINISTRATOR, State::Active),
+            (EXCLUDED, State::Active),
+            ("555555555555", State::PendingActivation),
+            ("666666666666", State::Suspended),
+            ("777777777777", State::PendingClosure),
+            ("888888888888", State::Closed),
+            ("999999999999", State::Unknown("NEW".to_owned())),
+        ]);
+        let expected: Vec<_> = census.expected().iter().map(|(id, _)| *id).collect();
+        assert_eq!(expected, [id("444444444444")]);
+        assert_eq!(census.listed(), 8);
+    }
+
+    #[test]
+    fn an_account_that_is_not_expected_is_known_all_the_same_and_a_stranger_is_not() {
+        let census = census(&[
+            ("444444444444", State::Active),
+            ("555555555555", State::Closed),
+        ]);
+        assert!(census.knows(id("444444444444")) && census.knows(id("555555555555")));
+        assert!(!census.knows(id("666666666666")));
+    }
+
+    #[test]
+    fn an_expected_account_has_a_place_of_its_own_and_nobody_else_has_one() {
+        let census = census(&[
+            ("444444444444", State::Active),
+            ("555555555555", State::Closed),
+            ("666666666666", State::Active),
+        ]);
+        assert_eq!(census.place(id("444444444444")), Some(0));
+        assert_eq!(census.place(id("666666666666")), Some(1));
+        assert_eq!(census.place(id("555555555555")), None);
+        assert_eq!(census.place(id("777777777777")), None);
+    }
+}

@@ -153,8 +153,8 @@ pub fn reconcile(report: &Report) {
         findings += usize::from(part.finding.is_some());
     }
     // Where nothing could be compared the gap is not known: no data, not zero.
-    if report.finding.is_none() {
-        gauge!(GAP).set(f64_of(report.gap));
+    if let Some(gap) = report.gap {
+        gauge!(GAP).set(f64_of(gap));
     }
     counter!(FINDINGS).increment(u64_of(findings));
     counter!(RECONCILE_COMPLETED).increment(u64::from(report.complete));

@@ -65,8 +65,8 @@ impl<'a> Reconciler<'a> {
         match compared.unwrap_or_else(|_| Err(late())) {
             Err(ending) => report.finding = Some(Finding::of(&ending)),
             Ok((regions, census)) => {
-                report.accounts_listed = census.listed();
-                report.accounts_expected = census.expected().len();
+                report.accounts_listed = Some(census.listed());
+                report.accounts_expected = Some(census.expected().len());
                 let regions = regions.iter().map(async |region| {
                     let guardduty = self.guardduty.in_region(region);
                     let mut part = RegionReport::default();
@@ -79,9 +79,9 @@ impl<'a> Reconciler<'a> {
                     (region.clone(), part)
                 });
                 report.regions = join_all(regions).await.into_iter().collect();
+                report.gap = Some(report.regions.values().map(RegionReport::gap).sum());
             }
         }
-        report.gap = report.regions.values().map(RegionReport::gap).sum();
         report.complete = report.finding.is_none()
             && report
                 .regions

@@ -26,12 +26,13 @@ pub struct Report {
     pub ended_at: String,
     /// Whether every pair was looked at before the deadline.
     pub complete: bool,
-    /// Pairs that are not `Enabled` at the end and should be: the gap.
-    pub gap: usize,
+    /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
+    /// where no Region could be compared: how much is missing is not known then.
+    pub gap: Option<usize>,
     /// How many accounts the organization has.
-    pub accounts_listed: usize,
+    pub accounts_listed: Option<usize>,
     /// How many of them should be members: ACTIVE, not the administrator, not excluded.
-    pub accounts_expected: usize,
+    pub accounts_expected: Option<usize>,
     /// Why no Region could be compared, if that is so.
     pub finding: Option<Finding>,
     /// Each Region's part.
@@ -192,7 +193,7 @@ impl RegionReport {
         self.not_enrolled.values().sum()
     }
 
-    /// Accounts that should be `Enabled` here and are not.
+    /// Accounts that should be `Enabled` here and are not known to be.
     #[must_use]
     pub fn gap(&self) -> usize {
         self.missing + self.undone + self.failed()

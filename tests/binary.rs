@@ -241,6 +241,35 @@ async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
 }
 
 #[tokio::test]
+async fn a_gap_that_nobody_could_count_is_null_and_no_metric_says_zero() {
+    let cloud = Cloud::new(&Setup::default());
+    let denied = FaultKind::Error {
+        status: 400,
+        code: Some("AccessDeniedException".to_owned()),
+        message: "no".to_owned(),
+    };
+    let fault = Fault::always("ListAccounts", denied);
+    cloud.lock().faults.push(fault);
+    let run = run(&cloud, &[], &[json!({"reconcile": {}})]).await;
+    let report = run.replies[0].as_ref().unwrap();
+    assert_eq!(
+        (&report["gap"], &report["complete"]),
+        (&Value::Null, &json!(false))
+    );
+    let lines = run.lines();
+    let ended = lines
+        .iter()
+        .find(|line| line["message"] == "reconcile ended");
+    let ended = ended.expect("a line for the whole reconcile");
+    assert_eq!(
+        (ended.get("gap"), &ended["reason"]),
+        (None, &json!("access-denied"))
+    );
+    let gap = metrics(&run).into_keys().find(|(name, _)| name == "Gap");
+    assert_eq!(gap, None);
+}
+
+#[tokio::test]
 async fn no_log_line_of_any_level_shows_an_address() {
     for level in ["TRACE", "DEBUG", "INFO", "nonsense"] {
         let cloud = Cloud::new(&Setup::default());

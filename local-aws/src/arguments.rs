@@ -186,8 +186,9 @@ pub(crate) struct Reconciling {
     /// The function's timeout in seconds; the default is that of the template
     #[arg(long, value_name = "SECONDS", default_value = "900")]
     pub(crate) timeout: u64,
-    /// Let the function call as fast as it can (it keeps to 5 `ListAccounts` a second, and to one `CreateMembers` a
-    /// second in a Region)
+    #[arg(
+        help = "Let the function call as fast as it can: sets LIST_ACCOUNTS_PER_SECOND, LIST_MEMBERS_PER_SECOND and CREATE_MEMBERS_PER_SECOND to the most that it takes"
+    )]
     #[arg(long)]
     pub(crate) unpaced: bool,
     /// Run the function's release build, as it is deployed; the first build takes minutes

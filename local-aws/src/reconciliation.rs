@@ -202,7 +202,6 @@ fn headline(report: &Value) -> String {
     };
     let (started, ended) = (member(report, "startedAt"), member(report, "endedAt"));
     if report.get("finding").is_some_and(Value::is_object) {
-        // The report's gap is 0 then, because no Region was compared.
         return format!("{what}: {complete}, gap unknown\n  {started} to {ended}\n");
     }
     format!(
