@@ -56,9 +56,20 @@ where
             }
             SdkError::TimeoutError(_) => Self::no_answer("no answer in time"),
             SdkError::ResponseError(_) => Self::no_answer("the answer could not be read"),
-            other => Self::no_answer(&root_cause(other)),
+            other => Self::no_answer(&with_trust_store(&root_cause(other))),
         }
     }
+}
+
+/// A certificate that is not trusted says nothing of where trust comes from, and is the same in every Region: without a
+/// word about it, a lost bundle of root certificates looks like an outage of all of AWS.
+fn with_trust_store(cause: &str) -> String {
+    if !cause.contains("certificate") {
+        return cause.to_owned();
+    }
+    format!(
+        "{cause}; the trust store is the system's bundle of root certificates, or what SSL_CERT_FILE and SSL_CERT_DIR name"
+    )
 }
 
 /// The innermost cause: the SDK's own text says no more than "dispatch failure".
@@ -85,5 +96,20 @@ impl fmt::Display for Failure {
             } => write!(f, "HTTP {status}: {message}"),
             Self::NoAnswer(what) => write!(f, "NoAnswer: {what}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_untrusted_certificate_names_the_trust_store_and_nothing_else_does() {
+        let untrusted = with_trust_store("invalid peer certificate: UnknownIssuer");
+        assert!(
+            untrusted.starts_with("invalid peer certificate: UnknownIssuer; the trust store is")
+        );
+        assert!(untrusted.contains("SSL_CERT_FILE"));
+        assert_eq!(with_trust_store("connection refused"), "connection refused");
     }
 }

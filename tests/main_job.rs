@@ -11,7 +11,7 @@ mod world;
 
 use std::time::Duration;
 
-use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT};
+use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup};
 use serde_json::{Value, json};
 use world::{REGIONS, World, operator, outcome};
 
@@ -81,6 +81,38 @@ async fn a_warm_environment_asks_for_no_detector_and_no_region_again() {
     assert!(world.calls("ListRegions").is_empty());
     assert!(world.calls("ListDetectors").is_empty());
     assert_eq!(world.cloud.lock().calls.len(), 1 + 3 * REGIONS.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_chain_of_calls_is_four_for_a_first_event_and_three_for_a_warm_one() {
+    // Virtual time: a call takes a second, and everything else none.
+    let setup = Setup {
+        latency: Duration::from_secs(1),
+        ..Setup::default()
+    };
+    let listed = REGIONS.join(",");
+    for (regions, first) in [(listed.as_str(), 4), ("all", 5)] {
+        let world = World::of(&setup, &[("REGIONS", regions)]);
+        for (account, calls) in [(NEW_ACCOUNT, first), (OTHER_ACCOUNT, 3)] {
+            let start = world.cloud.elapsed();
+            world.invoke(&operator(&[account])).await.unwrap();
+            let took = world.cloud.elapsed().saturating_sub(start);
+            assert_eq!(took, Duration::from_secs(calls), "{regions}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_no_join_or_no_event_makes_no_call() {
+    let world = World::new();
+    for file in ["create-account-api-call.json", "move-account.json"] {
+        let reply = world.invoke(&world::event(file)).await.unwrap();
+        assert!(reply["ignored"].is_string(), "{reply}");
+    }
+    for payload in ["{}", "not JSON", r#"{"accounts": ["12345678901"]}"#] {
+        assert!(world.invoke_raw(payload, world::TIMEOUT).await.is_err());
+    }
+    assert!(world.cloud.lock().calls.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -481,7 +513,7 @@ async fn fifty_one_accounts_are_two_calls_a_region() {
     let ids: Vec<String> = (0..51)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
-    let mut setup = local_aws::Setup::default();
+    let mut setup = Setup::default();
     setup.accounts.extend(
         ids.iter()
             .map(|id| (id.clone(), format!("a{id}@example.com"))),
@@ -506,7 +538,7 @@ async fn one_bad_address_among_fifty_costs_two_calls_more_and_stops_nobody_else(
     let ids: Vec<String> = (0..50)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
-    let mut setup = local_aws::Setup::default();
+    let mut setup = Setup::default();
     setup.accounts.extend(
         ids.iter()
             .map(|id| (id.clone(), format!("a{id}@example.com"))),
@@ -538,7 +570,7 @@ async fn a_bad_request_that_no_address_explains_is_narrowed_down_to_its_account(
     let ids: Vec<String> = (0..50)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
-    let mut setup = local_aws::Setup::default();
+    let mut setup = Setup::default();
     setup.accounts.extend(
         ids.iter()
             .map(|id| (id.clone(), format!("a{id}@example.com"))),
@@ -593,7 +625,7 @@ async fn what_was_reached_before_the_deadline_stays_reached() {
     let ids: Vec<String> = (0..100)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
-    let mut setup = local_aws::Setup::default();
+    let mut setup = Setup::default();
     setup.accounts.extend(
         ids.iter()
             .map(|id| (id.clone(), format!("a{id}@example.com"))),
@@ -717,7 +749,7 @@ async fn a_400_that_splitting_does_not_explain_costs_a_bounded_number_of_calls()
     let ids: Vec<String> = (0..50)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
-    let mut setup = local_aws::Setup::default();
+    let mut setup = Setup::default();
     setup.accounts.extend(
         ids.iter()
             .map(|id| (id.clone(), format!("a{id}@example.com"))),
@@ -760,7 +792,7 @@ async fn enabled_members_are_known_even_where_organizations_hangs() {
     let ids: Vec<String> = (0..40)
         .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
         .collect();
-    let mut setup = local_aws::Setup::default();
+    let mut setup = Setup::default();
     setup.accounts.extend(
         ids.iter()
             .map(|id| (id.clone(), format!("a{id}@example.com"))),
