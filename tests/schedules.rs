@@ -12,6 +12,7 @@
 
 mod world;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, Member, Setup};
@@ -29,6 +30,7 @@ const IDS: [&str; 5] = [
     "100000000005",
 ];
 const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-2"];
+
 #[derive(Debug, Clone)]
 struct Schedule {
     regions: usize,
@@ -39,6 +41,18 @@ struct Schedule {
     events: Vec<Arrival>,
     faults: Vec<Fault>,
     deaths: Vec<usize>,
+    delivery: Delivery,
+}
+
+/// What SQS and Lambda leave open.
+#[derive(Debug, Clone)]
+struct Delivery {
+    /// In which order SQS hands out messages: any.
+    order: u64,
+    /// The most messages of an invocation.
+    batch_size: usize,
+    /// Whether two invocations run at the same time.
+    side_by_side: bool,
 }
 
 /// An account at its start. It becomes ACTIVE, known and with a good address once the faults end.
@@ -68,8 +82,22 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     let events = prop::collection::vec(arrival(), 1..6);
     let faults = prop::collection::vec(fault(), 0..5);
     let deaths = prop::collection::vec(0..40_usize, 0..4);
-    (organization, accounts, events, faults, deaths).prop_map(
-        |((regions, enables_after, resume, excluded), accounts, events, faults, deaths)| Schedule {
+    let delivery = (any::<u64>(), select(vec![1_000, 5, 2, 1]), any::<bool>()).prop_map(
+        |(order, batch_size, side_by_side)| Delivery {
+            order,
+            batch_size,
+            side_by_side,
+        },
+    );
+    (organization, accounts, events, faults, deaths, delivery).prop_map(
+        |(
+            (regions, enables_after, resume, excluded),
+            accounts,
+            events,
+            faults,
+            deaths,
+            delivery,
+        )| Schedule {
             regions,
             enables_after,
             resume,
@@ -78,6 +106,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
             events,
             faults,
             deaths,
+            delivery,
         },
     )
 }
@@ -222,7 +251,7 @@ impl Schedule {
         };
         let resume = self.resume.to_string();
         let excluded = if self.excluded { IDS[0] } else { "" };
-        let world = World::of(
+        let mut world = World::of(
             &setup,
             &[
                 ("RESUME_SUSPENDED_MEMBERS", &resume),
@@ -248,6 +277,12 @@ impl Schedule {
             cloud.faults.clone_from(&self.faults);
         };
         prepare();
+        if let Some(mapping) = &mut world.lambda.mapping {
+            mapping.batch_size = self.delivery.batch_size;
+        }
+        if self.delivery.side_by_side {
+            world.scale_out();
+        }
         world
     }
 
@@ -272,6 +307,19 @@ impl Schedule {
         }
     }
 
+    /// Mixes the messages up: SQS keeps no order, and each receive may see another.
+    fn shuffle(&self, world: &World) {
+        let mut cloud = world.cloud.lock();
+        let received = cloud.calls.len();
+        for queue in cloud.queues.queues.values_mut() {
+            queue.messages.sort_by_cached_key(|message| {
+                let mut hasher = DefaultHasher::new();
+                (self.delivery.order, received, &message.id).hash(&mut hasher);
+                hasher.finish()
+            });
+        }
+    }
+
     async fn run(&self) {
         let mut world = self.world();
         let mut events: Vec<&Arrival> = self.events.iter().collect();
@@ -286,6 +334,7 @@ impl Schedule {
                 {
                     world.cloud.lock().dies_after = Some(calls + after);
                 }
+                self.shuffle(&world);
                 if !world.step(at).await {
                     break;
                 }
@@ -298,6 +347,7 @@ impl Schedule {
         let end = world.cloud.elapsed() + Duration::from_hours(12);
         while world.step(end).await {
             self.check(&world, &events);
+            self.shuffle(&world);
         }
         self.heal(&mut world).await;
     }

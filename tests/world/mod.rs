@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) cloud: Cloud,
     pub(crate) lambda: Lambda,
     handler: Handler,
+    /// A second environment, where two invocations run at the same time.
+    beside: Option<Handler>,
     variables: BTreeMap<String, String>,
     /// Invocations that Lambda had to kill: a function that minds its deadline has none.
     pub(crate) killed: usize,
@@ -98,6 +100,7 @@ impl World {
             .fed_by(RETRY_QUEUE_URL, 1_000, Duration::from_secs(5));
         Self {
             handler: handler(&cloud, &variables),
+            beside: None,
             cloud,
             lambda,
             variables,
@@ -112,9 +115,17 @@ impl World {
         self
     }
 
-    /// A new environment of the function: no detector is known, no connection is open.
+    /// Lets two invocations run at the same time from now on, each in an environment of its own.
+    pub(crate) fn scale_out(&mut self) {
+        self.beside = Some(handler(&self.cloud, &self.variables));
+    }
+
+    /// New environments of the function: no detector is known, no connection is open.
     pub(crate) fn cold_start(&mut self) {
         self.handler = handler(&self.cloud, &self.variables);
+        if self.beside.is_some() {
+            self.scale_out();
+        }
     }
 
     /// Invokes the function once, as a person would.
@@ -141,8 +152,8 @@ impl World {
         while self.step(end).await {}
     }
 
-    /// Runs what is due next, if it is due before `end`: one invocation from its delivery to what Lambda makes of
-    /// its reply. A function that is not done at its timeout, or that died, has no reply.
+    /// Runs what is due next, if it is due before `end`: one invocation, or two at the same time, from delivery to what
+    /// Lambda makes of the reply. A function that is not done at its timeout, or that died, has no reply.
     pub(crate) async fn step(&mut self, end: Duration) -> bool {
         let due = self.lambda.next_due(&self.cloud.lock().queues);
         let Some(due) = due.filter(|due| *due <= end) else {
@@ -150,33 +161,31 @@ impl World {
         };
         tokio::time::sleep(due.saturating_sub(self.cloud.elapsed())).await;
         let now = self.cloud.elapsed();
-        let next = self.lambda.next(now, &mut self.cloud.lock().queues);
-        let Some(run) = next else { return true };
-        let invocation = Invocation {
-            request_id: run.request_id.clone(),
-            deadline: Instant::now() + run.timeout,
-        };
-        let payload = run.payload.to_string();
-        let work = Box::pin(self.handler.handle(&payload, &invocation));
-        let reply = tokio::time::timeout(run.timeout, work).await;
+        let mut next = || self.lambda.next(now, &mut self.cloud.lock().queues);
+        let first = next();
+        let second = if self.beside.is_some() { next() } else { None };
+        let beside = self.beside.as_ref().unwrap_or(&self.handler);
+        let replies = tokio::join!(run(&self.handler, first), run(beside, second));
         let died = self.has_died();
-        let reply = match reply {
-            Ok(reply) if !died => reply.map_err(|error| function_error(error.into())),
-            other => {
-                self.killed += usize::from(other.is_err() && !died);
-                Err(function_error(Diagnostic {
-                    error_type: "Runtime.ExitError".to_owned(),
-                    error_message: "the function timed out or died".to_owned(),
-                }))
-            }
-        };
+        for (run, reply) in [replies.0, replies.1].into_iter().flatten() {
+            let reply = match reply {
+                Some(reply) if !died => reply.map_err(|error| function_error(error.into())),
+                other => {
+                    self.killed += usize::from(other.is_none() && !died);
+                    Err(function_error(Diagnostic {
+                        error_type: "Runtime.ExitError".to_owned(),
+                        error_message: "the function timed out or died".to_owned(),
+                    }))
+                }
+            };
+            let now = self.cloud.elapsed();
+            let queues = &mut self.cloud.lock().queues;
+            self.lambda.finish(now, queues, &run, &reply);
+        }
         if died {
             self.cloud.lock().dies_after = None;
             self.cold_start();
         }
-        let now = self.cloud.elapsed();
-        let queues = &mut self.cloud.lock().queues;
-        self.lambda.finish(now, queues, &run, &reply);
         true
     }
 
@@ -299,6 +308,22 @@ impl Drop for World {
             );
         }
     }
+}
+
+/// Runs an invocation, if there is one, in an environment; no reply where it is not done at its timeout.
+async fn run(
+    handler: &Handler,
+    run: Option<local_aws::Invocation>,
+) -> Option<(local_aws::Invocation, Option<Result<Value, Error>>)> {
+    let run = run?;
+    let invocation = Invocation {
+        request_id: run.request_id.clone(),
+        deadline: Instant::now() + run.timeout,
+    };
+    let payload = run.payload.to_string();
+    let work = Box::pin(handler.handle(&payload, &invocation));
+    let reply = tokio::time::timeout(run.timeout, work).await.ok();
+    Some((run, reply))
 }
 
 fn function_error(diagnostic: Diagnostic) -> FunctionError {
