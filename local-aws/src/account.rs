@@ -9,8 +9,6 @@ use crate::refusal::Refusal;
 
 /// `ListRegions` gives at most this many Regions a page (service model: `MaxResults` 1..50).
 const PAGE: usize = 50;
-/// The longest `NextToken` (service model).
-const LONGEST_TOKEN: usize = 1000;
 const STATUSES: [&str; 5] = [
     "ENABLED",
     "ENABLING",
@@ -29,7 +27,10 @@ pub struct OptRegions {
 impl OptRegions {
     /// `ListRegions`, the only operation.
     pub(crate) fn handle(&self, input: &Input) -> Result<Value, Refusal> {
-        if input.string("AccountId")?.is_some() {
+        if let Some(id) = input.string("AccountId")? {
+            if id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(invalid("accountId must be 12 digits"));
+            }
             // Only the management account and a delegated administrator for Account Management may name an account.
             return Err(Refusal::new(
                 403,
@@ -48,7 +49,7 @@ impl OptRegions {
             None => "",
             Some(token) => token
                 .strip_prefix("after-")
-                .filter(|_| token.len() <= LONGEST_TOKEN)
+                .filter(|after| self.statuses.contains_key(*after))
                 .ok_or_else(|| invalid("nextToken is not valid"))?,
         };
         let wanted = input

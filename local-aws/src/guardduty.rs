@@ -145,7 +145,7 @@ impl GuardDuty {
             return Err(Self::not_switched_on());
         }
         if operation == "ListDetectors" {
-            page_size(input)?;
+            one_page(input)?;
             return Ok(json!({ "detectorIds": self.detector_id.iter().collect::<Vec<_>>() }));
         }
         let detector = input.string("detectorId")?;
@@ -300,6 +300,7 @@ impl GuardDuty {
             None => "",
             Some(token) => token
                 .strip_prefix("after-")
+                .filter(|after| is_account_id(after))
                 .ok_or_else(|| bad_request(INVALID_VALUE))?,
         };
         let mut rest = self
@@ -320,7 +321,7 @@ impl GuardDuty {
     }
 
     fn describe_organization_configuration(&self, input: &Input) -> Result<Value, Refusal> {
-        page_size(input)?;
+        one_page(input)?;
         if !self.is_administrator {
             return Err(bad_request(NOT_DELEGATED));
         }
@@ -375,11 +376,20 @@ fn page_size(input: &Input) -> Result<usize, Refusal> {
     }
 }
 
+/// An operation that has only one page here: no token can be right.
+fn one_page(input: &Input) -> Result<(), Refusal> {
+    page_size(input)?;
+    match input.string("nextToken")? {
+        None => Ok(()),
+        Some(_) => Err(bad_request(INVALID_VALUE)),
+    }
+}
+
 fn is_account_id(id: &str) -> bool {
     id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// GuardDuty's own rule for addresses, which is stricter than that of Organizations.
+/// GuardDuty's own rule for addresses, which is stricter than that of Organizations (documentation of `AccountDetail`).
 fn is_accepted_email(email: &str) -> bool {
     let mut parts = email.split('@');
     let (Some(local), Some(domain), None) = (parts.next(), parts.next(), parts.next()) else {
@@ -388,10 +398,16 @@ fn is_accepted_email(email: &str) -> bool {
     (6..=64).contains(&email.len())
         && email.is_ascii()
         && !local.is_empty()
-        && !domain.is_empty()
-        && !local.contains([
-            ' ', '"', '\'', '(', ')', '<', '>', '[', ']', ':', ',', '\\', '|', '%', '&',
-        ])
+        && !local.starts_with('.')
+        && !local.contains(|character: char| {
+            character.is_ascii_whitespace() || r#""'()<>[]:,\|%&"#.contains(character)
+        })
+        && domain.contains('.')
+        && !domain.starts_with(['.', '-'])
+        && !domain.ends_with(['.', '-'])
+        && domain
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
 fn show_unprocessed(unprocessed: Vec<(String, String)>) -> Vec<Value> {

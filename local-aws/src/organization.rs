@@ -11,8 +11,6 @@ use crate::refusal::Refusal;
 
 /// `ListAccounts` gives at most this many accounts a page (service model: `MaxResults` 1..20).
 const PAGE: usize = 20;
-/// The longest `NextToken` (service model).
-const LONGEST_TOKEN: usize = 100_000;
 
 /// One organization.
 #[derive(Clone, Debug)]
@@ -109,7 +107,7 @@ impl Organization {
 
     fn describe_account(&self, input: &Input) -> Result<Value, Refusal> {
         let id = input.string("AccountId")?.unwrap_or_default();
-        if id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !is_account_id(id) {
             return Err(invalid(
                 "You provided a value that does not match the required pattern.",
             ));
@@ -140,7 +138,7 @@ impl Organization {
             None => "",
             Some(token) => token
                 .strip_prefix("after-")
-                .filter(|_| token.len() <= LONGEST_TOKEN)
+                .filter(|after| is_account_id(after))
                 .ok_or_else(|| invalid("You provided a NextToken that is not valid."))?,
         };
         let mut rest = self
@@ -155,6 +153,10 @@ impl Organization {
         }
         Ok(answer)
     }
+}
+
+fn is_account_id(id: &str) -> bool {
+    id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn invalid(message: &str) -> Refusal {

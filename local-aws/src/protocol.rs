@@ -265,14 +265,14 @@ pub(crate) fn error(service: Option<Service>, refusal: &Refusal) -> Response<Byt
         code,
         message,
     } = refusal;
-    // The first member GuardDuty writes is a subtype; nobody should rely on it.
+    // The subtype that GuardDuty adds; nobody should rely on it. Its name is that of the service model; it was `__type`.
     let subtype = if code == "BadRequestException" {
         "InvalidInputException"
     } else {
         code
     };
     let body = match service {
-        Some(Service::GuardDuty) => json!({ "__type": subtype, "message": message }),
+        Some(Service::GuardDuty) => json!({ "type": subtype, "message": message }),
         Some(Service::Account) => json!({ "message": message }),
         Some(Service::Organizations) => json!({ "__type": code, "Message": message }),
         Some(Service::Sqs) => {

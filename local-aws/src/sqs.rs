@@ -187,14 +187,7 @@ impl Request<'_> {
                 }
             }
         }
-        // Real SQS leaves an empty list out; the SDK reads both the same.
-        let mut answer = Map::new();
-        for (name, list) in [("Successful", successful), ("Failed", failed)] {
-            if !list.is_empty() {
-                answer.insert(name.to_owned(), Value::Array(list));
-            }
-        }
-        Ok(Value::Object(answer))
+        Ok(show_batch(successful, failed))
     }
 
     /// ASSUMED: a wait time is checked but not waited for; the answer comes at once.
@@ -204,16 +197,20 @@ impl Request<'_> {
         in_range(input, "WaitTimeSeconds", 0, 20)?;
         let timeout =
             in_range(input, "VisibilityTimeout", 0, LONGEST_VISIBILITY)?.map(Duration::from_secs);
+        only_for_fifo(input, "ReceiveRequestAttemptId")?;
         let mut wanted = input
             .strings("MessageSystemAttributeNames")?
             .unwrap_or_default();
-        wanted.extend(input.strings("AttributeNames")?.unwrap_or_default());
-        if let Some(unknown) = wanted.iter().find(|name| !SYSTEM_ATTRIBUTES.contains(name)) {
-            return Err(Refusal::new(
-                400,
-                "InvalidAttributeName",
-                format!("Unknown Attribute {unknown}."),
-            ));
+        // The model's list for the older name is that of a queue's attributes, the documentation's that of a message's.
+        let older = input.strings("AttributeNames")?.unwrap_or_default();
+        let is_known = |name: &&str| {
+            SYSTEM_ATTRIBUTES.contains(name)
+                || (older.contains(name) && QUEUE_ATTRIBUTES.contains(name))
+        };
+        wanted.extend(&older);
+        if let Some(unknown) = wanted.iter().find(|name| !is_known(name)) {
+            // ASSUMED: the code; InvalidAttributeName is an exception of GetQueueAttributes alone (service model).
+            return Err(invalid(&format!("Unknown Attribute {unknown}.")));
         }
         let wanted_attributes = input.strings("MessageAttributeNames")?.unwrap_or_default();
         let max = usize::try_from(max).unwrap_or(1);
@@ -303,7 +300,7 @@ impl Request<'_> {
                 ),
             }
         }
-        Ok(json!({ "Successful": successful, "Failed": failed }))
+        Ok(show_batch(successful, failed))
     }
 
     fn get_queue_attributes(&self, queues: &mut Queues, input: &Input) -> Result<Value, Refusal> {
@@ -390,6 +387,17 @@ fn queue_url(queues: &Queues, input: &Input) -> Result<String, Refusal> {
     } else {
         Err(refusal(QueueProblem::NoSuchQueue))
     }
+}
+
+/// Real SQS leaves an empty list out; the SDK reads both the same.
+fn show_batch(successful: Vec<Value>, failed: Vec<Value>) -> Value {
+    let lists = [("Successful", successful), ("Failed", failed)];
+    lists
+        .into_iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(name, list)| (name.to_owned(), Value::Array(list)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// Whether a wanted name (`All`, `.*`, `prefix.*` or the name itself) means this attribute.
@@ -510,15 +518,22 @@ fn draft(input: &Input) -> Result<Draft, Refusal> {
         )));
     }
     let delay = in_range(input, "DelaySeconds", 0, LONGEST_DELAY)?.unwrap_or(0);
-    let trace_header = input
-        .map("MessageSystemAttributes")?
-        .and_then(|attributes| {
-            attributes
-                .get("AWSTraceHeader")?
-                .get("StringValue")?
-                .as_str()
-        })
-        .map(str::to_owned);
+    only_for_fifo(input, "MessageDeduplicationId")?;
+    // ASSUMED: has no effect, since fair queues only change the order.
+    input.string("MessageGroupId")?;
+    let mut trace_header = None;
+    for (name, value) in input.map("MessageSystemAttributes")?.into_iter().flatten() {
+        match (name.as_str(), attribute(name, value)?) {
+            ("AWSTraceHeader", given) if given.data_type == "String" => {
+                trace_header = given.string_value;
+            }
+            _ => {
+                return Err(invalid(&format!(
+                    "Message system attribute name '{name}' is invalid, or its type is not String."
+                )));
+            }
+        }
+    }
     Ok(Draft {
         body: body.to_owned(),
         attributes,
@@ -530,34 +545,7 @@ fn draft(input: &Input) -> Result<Draft, Refusal> {
 fn attributes(input: &Input) -> Result<BTreeMap<String, Attribute>, Refusal> {
     let mut attributes = BTreeMap::new();
     for (name, value) in input.map("MessageAttributes")?.into_iter().flatten() {
-        let value = Input::of(value)?;
-        let attribute = Attribute {
-            data_type: value.string("DataType")?.unwrap_or_default().to_owned(),
-            string_value: value.string("StringValue")?.map(str::to_owned),
-            binary_value: value.string("BinaryValue")?.map(str::to_owned),
-        };
-        let name_is_right = (1..=256).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        let kind = attribute.data_type.split('.').next().unwrap_or_default();
-        let value_is_right = match kind {
-            "String" | "Number" => attribute
-                .string_value
-                .as_ref()
-                .is_some_and(|text| !text.is_empty()),
-            "Binary" => attribute
-                .binary_value
-                .as_ref()
-                .is_some_and(|text| base64::decode(text).is_ok_and(|bytes| !bytes.is_empty())),
-            _ => false,
-        };
-        if !name_is_right || !value_is_right {
-            return Err(invalid(&format!(
-                "The message attribute '{name}' has an invalid name, type or value."
-            )));
-        }
-        attributes.insert(name.clone(), attribute);
+        attributes.insert(name.clone(), attribute(name, value)?);
     }
     if attributes.len() > MOST {
         return Err(invalid(&format!(
@@ -566,6 +554,50 @@ fn attributes(input: &Input) -> Result<BTreeMap<String, Attribute>, Refusal> {
         )));
     }
     Ok(attributes)
+}
+
+fn attribute(name: &str, value: &Value) -> Result<Attribute, Refusal> {
+    let value = Input::of(value)?;
+    let attribute = Attribute {
+        data_type: value.string("DataType")?.unwrap_or_default().to_owned(),
+        string_value: value.string("StringValue")?.map(str::to_owned),
+        binary_value: value.string("BinaryValue")?.map(str::to_owned),
+    };
+    // Reserved for future use (service model). ASSUMED: the code.
+    let has_lists = value.strings("StringListValues")?.is_some()
+        || value.strings("BinaryListValues")?.is_some();
+    let name_is_right = (1..=256).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let kind = attribute.data_type.split('.').next().unwrap_or_default();
+    let value_is_right = match kind {
+        "String" | "Number" => attribute
+            .string_value
+            .as_ref()
+            .is_some_and(|text| !text.is_empty()),
+        "Binary" => attribute
+            .binary_value
+            .as_ref()
+            .is_some_and(|text| base64::decode(text).is_ok_and(|bytes| !bytes.is_empty())),
+        _ => false,
+    };
+    if !name_is_right || !value_is_right || has_lists {
+        return Err(invalid(&format!(
+            "The message attribute '{name}' has an invalid name, type or value."
+        )));
+    }
+    Ok(attribute)
+}
+
+/// Refuses what only a FIFO queue takes: those here are standard queues.
+fn only_for_fifo(input: &Input, name: &str) -> Result<(), Refusal> {
+    match input.string(name)? {
+        None => Ok(()),
+        Some(value) => Err(invalid(&format!(
+            "Value {value} for parameter {name} is invalid. Reason: The request include parameter that is not valid for this queue type."
+        ))),
+    }
 }
 
 fn attributes_length(attributes: &BTreeMap<String, Attribute>) -> usize {

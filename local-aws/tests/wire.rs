@@ -505,7 +505,7 @@ fn one_bad_email_fails_the_whole_call() {
             seen.text,
             "The request is rejected because an invalid or out-of-range value is specified as an input parameter."
         );
-        assert_eq!(seen.body["__type"], "InvalidInputException");
+        assert_eq!(seen.body["type"], "InvalidInputException");
         assert!(cloud.lock().guardduty_in(IRELAND).members.is_empty());
     }
 }
