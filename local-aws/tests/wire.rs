@@ -488,6 +488,14 @@ fn one_bad_email_fails_the_whole_call() {
         "a&b@example.com",
         "ü@example.com",
         "@example.com",
+        ".dot@example.com",
+        "tab\t@example.com",
+        "a@no-dot",
+        "a@.example.com",
+        "a@example.com.",
+        "a@-example.com",
+        "a@example.com-",
+        "a@ex_ample.com",
         &format!("{}@example.com", "a".repeat(53)),
     ] {
         let cloud = cloud();
@@ -611,6 +619,7 @@ fn members_are_listed_in_pages_of_50_and_the_departed_only_on_request() {
         "maxResults=0",
         "onlyAssociated=perhaps",
         "nextToken=x",
+        "nextToken=after-x",
     ] {
         assert_eq!(
             guardduty(
@@ -634,6 +643,8 @@ fn the_organization_configuration_tells_the_auto_enable_setting() {
     let seen = guardduty(&cloud, NOW, Method::GET, "/admin", &Value::Null);
     assert_eq!(seen.body["autoEnableOrganizationMembers"], "NEW");
     assert_eq!(seen.body["memberAccountLimitReached"], false);
+    let seen = guardduty(&cloud, NOW, Method::GET, "/admin?nextToken=x", &Value::Null);
+    assert_eq!(seen.code, "BadRequestException");
 }
 
 // Organizations and Account Management
@@ -713,10 +724,12 @@ fn accounts_are_listed_in_pages_of_20() {
         organizations(&cloud, "ListAccounts", &json!({ "MaxResults": 21 })).code,
         "InvalidInputException"
     );
-    assert_eq!(
-        organizations(&cloud, "ListAccounts", &json!({ "NextToken": "x" })).code,
-        "InvalidInputException"
-    );
+    for token in ["x", "after-x"] {
+        assert_eq!(
+            organizations(&cloud, "ListAccounts", &json!({ "NextToken": token })).code,
+            "InvalidInputException"
+        );
+    }
 }
 
 #[test]
@@ -750,9 +763,13 @@ fn regions_are_listed_by_their_opt_in_status() {
         json!({ "MaxResults": 51 }),
         json!({ "RegionOptStatusContains": ["ON"] }),
         json!({ "NextToken": "x" }),
+        json!({ "NextToken": "after-nowhere" }),
+        json!({ "AccountId": "1234567890" }),
     ] {
         assert_eq!(account(&cloud, &input).code, "ValidationException");
     }
+    let another = json!({ "AccountId": OTHER_ACCOUNT });
+    assert_eq!(account(&cloud, &another).code, "AccessDeniedException");
 }
 
 // SQS
@@ -940,6 +957,14 @@ fn parameters_of_a_message_are_checked() {
         code(json!({ "MessageAttributes": { "a": { "DataType": "String", "StringValue": "" } } })),
         "InvalidParameterValue;Sender"
     );
+    for wrong in [
+        json!({ "MessageAttributes": { "a": { "DataType": "String", "StringValue": "x", "StringListValues": ["x"] } } }),
+        json!({ "MessageSystemAttributes": { "a": { "DataType": "String", "StringValue": "x" } } }),
+        json!({ "MessageSystemAttributes": { "AWSTraceHeader": { "DataType": "Number", "StringValue": "1" } } }),
+        json!({ "MessageDeduplicationId": "only for FIFO queues" }),
+    ] {
+        assert_eq!(code(wrong), "InvalidParameterValue;Sender");
+    }
     assert_eq!(cloud.lock().queues.depth(NOW, RETRY_QUEUE_URL).total(), 0);
 }
 
