@@ -190,18 +190,18 @@ class Contract:
         if not metadata.get("RequestId") or content_type != CONTENT_TYPES[service]:
             self.find(name, label, f"the request id is {metadata.get('RequestId')}, the content {content_type}")
         if error is None:
-            self.counts["answers compared with their output shape"] += 1
+            self.counts["answers in all, compared with their operation's output shape"] += 1
             code = next((entry["Code"] for entry in answer.get("Failed", []) if entry["SenderFault"]), None)
             problems = self.judge_answer(name, model, metadata["HTTPStatusCode"])
         else:
-            self.counts["errors compared with their operation's exceptions"] += 1
+            self.counts["errors in all, compared with their operation's exceptions"] += 1
             # Where a service once spoke the query protocol, `Code` is the name from then.
             code = error.get("QueryErrorCode", error["Code"])
             problems = self.judge_error(service, model, code, error, metadata["HTTPStatusCode"])
         for problem in problems:
             self.find(name, label, problem)
         if (code is None) != (codes is None) or codes and code not in codes:
-            self.find(name, label, f"it should {is_answered(codes and sorted(codes))}, and does {is_answered(code)}")
+            self.find(name, label, f"it {ends(code)}, and not as it should: it {ends(codes and sorted(codes))}")
         return answer
 
     def find(self, operation, label, problem):
@@ -235,8 +235,8 @@ class Contract:
             yield f"{code} has no message that botocore finds"
 
 
-def is_answered(codes):
-    return f"be refused with {codes}" if codes else "pass"
+def ends(codes):
+    return f"is refused with {codes}" if codes else "passes"
 
 
 def examples(contract):
