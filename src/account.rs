@@ -73,9 +73,10 @@ impl Email {
         &self.0
     }
 
-    /// Whether the address keeps GuardDuty's rule, which is stricter than Organizations': 6 to 64
-    /// characters, all 7-bit ASCII, one `@`, and before it no blank and none of `"'()<>[]:,\|%&`
-    /// (GuardDuty API reference, data type `AccountDetail`).
+    /// Whether the address keeps GuardDuty's rule, which is stricter than Organizations': 6 to 64 characters, all 7-bit
+    /// ASCII, one `@`; before it no dot at the start, no blank and none of `"'()<>[]:,\|%&`; after it letters, digits,
+    /// hyphens and at least one dot, neither a dot nor a hyphen at an end (GuardDuty API reference, data type
+    /// `AccountDetail`).
     #[must_use]
     pub fn keeps_guardduty_rule(&self) -> bool {
         let mut halves = self.0.split('@');
@@ -86,7 +87,13 @@ impl Email {
         (6..=64).contains(&self.0.len())
             && self.0.is_ascii()
             && !local.is_empty()
-            && !domain.is_empty()
+            && !local.starts_with('.')
+            && domain.contains('.')
+            && !domain.starts_with(['.', '-'])
+            && !domain.ends_with(['.', '-'])
+            && domain
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
             && !local.contains(|c: char| c.is_whitespace() || "\"'()<>[]:,\\|%&".contains(c))
     }
 }
@@ -191,6 +198,11 @@ mod tests {
             "tab\t@example.com",
             "percent%@example.com",
             "amp&@example.com",
+            ".dot@example.com",
+            "a@no-dot",
+            "a@.example.com",
+            "a@example.com-",
+            "a@ex_ample.com",
             "jürgen@example.com",
         ] {
             assert!(!keeps(bad), "{bad}");
