@@ -12,10 +12,10 @@ from pathlib import Path
 
 KEY = "a customer-managed key costs a key and a policy in each account, "
 ENCRYPTED = (
-    "SSE-SQS encrypts it (SqsManagedSseEnabled), which this check does not know; alias/aws/sqs would "
-    "keep EventBridge and Lambda's on-failure destination from sending to it"
+    "SSE-SQS encrypts it (SqsManagedSseEnabled), which this check does not know; EventBridge cannot send to a queue that "
+    "alias/aws/sqs encrypts; " + KEY + "for messages without a secret"
 )
-VPC = "it calls AWS's public endpoints in every Region, which no VPC has endpoints for; it has no private data to reach"
+VPC = "it calls AWS's public endpoints in every Region, and nothing that is private"
 ALARMS = (
     "alarms cannot publish to a topic that alias/aws/sns encrypts: the policy of that key does not let CloudWatch use it; "
     + KEY
