@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from moto.events.exceptions import InvalidEventPatternException
 from moto.events.models import EventPattern, EventPatternParser
 
 EVENTS = Path(__file__).parent.parent / "events"
@@ -31,8 +32,11 @@ def pattern_of(folder, name):
     template = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     text = json.dumps(template["Resources"]["JoinRule"]["Properties"]["EventPattern"])
     text = text.replace('{"Ref": "ManagementAccountId"}', f'"{MANAGEMENT_ACCOUNT}"')
-    # The parser refuses what EventBridge would: values that are no lists, empty lists.
-    return EventPattern(text, EventPatternParser(text).parse())
+    try:
+        # It refuses what EventBridge would: values that are no lists, empty lists.
+        return EventPattern(text, EventPatternParser(text).parse())
+    except InvalidEventPatternException as error:
+        sys.exit(f"error: {name}: {error.message}")
 
 
 def changed(event, name, value):

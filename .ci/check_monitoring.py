@@ -197,11 +197,13 @@ def check_window_parameter(parameters):
 
 
 def check_missing_reconcile(alarm):
+    """No completed reconcile in each hour of the window."""
     equal(
         [each.get("Expression") for each in alarm["Metrics"] if each.get("ReturnData")],
         ["FILL(completed, 0)"],
         "ReconcileMissingAlarm: what is compared",
     )
+    equal(watched(alarm)[2], HOUR, "ReconcileMissingAlarm: period")
     equal(
         [alarm["ComparisonOperator"], alarm["Threshold"]],
         ["LessThanThreshold", 1],
