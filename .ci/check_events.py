@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Matches the patterns of the rules against every file in events/ with moto's matcher of EventBridge patterns, so that a
-rule which could never match, or matches too much, is found.
+"""Matches the patterns of the rules against every file in events/ with moto's matcher of EventBridge patterns, so that
+a rule which could never match, or matches too much, is found.
 
 Usage: check_events.py FOLDER, the one that translate.py wrote
 """

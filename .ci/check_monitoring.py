@@ -44,8 +44,8 @@ def rule(name):
     return {"RuleName": {"Ref": name}}
 
 
-# What is watched: metric, dimensions, missing data. Missing data of our own metrics: a counter is not written when it is
-# zero; Gap stays as the last reconcile left it; a reconcile that has not completed has written nothing at all.
+# What is watched: metric, dimensions, missing data. Missing data of our own metrics: a counter is not written when it
+# is zero; Gap stays as the last reconcile left it; a reconcile that has not completed has written nothing at all.
 OURS = "GuardDutyEnroller"
 ALARMS = {
     "template": {

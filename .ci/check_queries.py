@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the dashboard's queries over log lines that the function really wrote, and looks in them for the metrics that the
-alarms and the dashboard show: a field, message or metric that is renamed must not leave an empty table behind.
+"""Runs the dashboard's queries over log lines that the function really wrote, and looks in them for the metrics that
+the alarms and the dashboard show: a field, message or metric that is renamed must not leave an empty table behind.
 
 Starts the real function through `cargo local`, which needs no AWS account and builds it where it is not built.
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Lets checkov judge both templates. Each finding is mended or has its reason here; a reason that nothing needs any more
-is a finding too.
+"""Lets checkov judge both templates. Each finding is mended or has its reason here; a reason that nothing needs any
+more is a finding too.
 
 Usage: check_security.py FOLDER, the one that translate.py wrote; runs the checkov beside this Python.
 """
@@ -12,12 +12,12 @@ from pathlib import Path
 
 KEY = "a customer-managed key costs a key and a policy in each account, "
 ENCRYPTED = (
-    "SSE-SQS encrypts it (SqsManagedSseEnabled), which this check does not know; EventBridge cannot send to a queue that "
-    "alias/aws/sqs encrypts; " + KEY + "for messages without a secret"
+    "SSE-SQS encrypts it (SqsManagedSseEnabled), which this check does not know; EventBridge cannot send to a queue "
+    "that alias/aws/sqs encrypts; " + KEY + "for messages without a secret"
 )
 VPC = "it calls AWS's public endpoints in every Region, and nothing that is private"
 ALARMS = (
-    "alarms cannot publish to a topic that alias/aws/sns encrypts: the policy of that key does not let CloudWatch use it; "
+    "alarms cannot publish to a topic that alias/aws/sns encrypts, whose policy does not let CloudWatch use it; "
     + KEY
     + "for messages that name an alarm and a number"
 )
