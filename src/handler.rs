@@ -122,7 +122,6 @@ impl Handler {
         let endings = self.enroller.enroll(pairs, &addresses, cutoff).await;
         journal::summary(&endings);
         metrics::pairs(&endings);
-        metrics::protected(join.time.as_deref(), outcomes(endings.iter()));
 
         let origin = Origin {
             event_id: Some(
@@ -133,6 +132,9 @@ impl Handler {
             attempts: 1,
         };
         let now = SystemTime::now();
+        let since = join.time.as_deref();
+        let seconds = metrics::seconds_to_protected(since, now, outcomes(endings.iter()));
+        metrics::protected(&seconds);
         let (mut heal, mut need_a_person) = (Vec::new(), Vec::new());
         for ((account, region), ending) in &endings {
             let heals = ending.outcome.heals_by_itself();
@@ -192,22 +194,22 @@ impl Handler {
         journal::skipped(&endings);
         metrics::pairs(&endings);
 
+        let now = SystemTime::now();
+        let mut seconds = Vec::new();
         let mut postponed = Vec::new();
         let mut letters = Vec::new();
         let mut owners = Vec::new();
         for message in &readable {
             let own = endings_of(message, &endings);
             let since = message.origin.first_failed_at.as_deref();
-            metrics::protected(
-                since,
-                outcomes(own.iter().map(|(pair, ending)| (pair, *ending))),
-            );
+            let outcomes = outcomes(own.iter().map(|(pair, ending)| (pair, *ending)));
+            seconds.extend(metrics::seconds_to_protected(since, now, outcomes));
             let settlement = match (&message.request, &regions) {
                 // Its pairs cannot be named yet.
                 (Request::Join(_), Some(Err(_))) => {
                     Settlement::TryAgain(retry::backoff(message.origin.attempts))
                 }
-                _ => retry::settle(&own, &message.origin, SystemTime::now()),
+                _ => retry::settle(&own, &message.origin, now),
             };
             match settlement {
                 Settlement::Done(records) => {
@@ -221,6 +223,7 @@ impl Handler {
                 }
             }
         }
+        metrics::protected(&seconds);
         let limit = invocation.deadline - REPLY_RESERVE;
         let (lost, ()) = tokio::join!(
             self.send_letters(&letters, limit),

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use ::metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::account::AccountId;
@@ -41,6 +39,10 @@ const FINDINGS: &str = "Findings";
 /// Reconciles that looked at every pair.
 const RECONCILE_COMPLETED: &str = "ReconcileCompleted";
 
+/// The most values of a metric in one line (CloudWatch, embedded metric format specification). The library drops what is
+/// more.
+const VALUES_A_LINE: usize = 100;
+
 static COLLECTOR: OnceLock<&Collector> = OnceLock::new();
 
 /// Starts collecting. Without it, as in most tests, every metric goes nowhere.
@@ -62,7 +64,8 @@ pub fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     for name in counters {
         describe_counter!(name, Unit::Count, "");
     }
-    describe_gauge!(GAP, Unit::Count, "");
+    // Not a gauge: the library would write its last value again with every later line of the environment.
+    describe_histogram!(GAP, Unit::Count, "");
     describe_histogram!(SECONDS_TO_PROTECTED, Unit::Seconds, "");
     Ok(())
 }
@@ -109,26 +112,44 @@ fn by_reason(reason: &'static str, count: u64) {
     }
 }
 
-/// Measures the time from `since` (RFC 3339) to now for each account whose pairs are all enabled, at least one of them
+/// The seconds from `since` (RFC 3339) to `now`, once for each account whose pairs are all enabled, at least one of them
 /// just now.
-pub fn protected(since: Option<&str>, endings: impl Iterator<Item = (AccountId, Outcome)>) {
-    let Some(seconds) = since.and_then(|since| record::seconds_since(since, SystemTime::now()))
-    else {
-        return;
+pub fn seconds_to_protected(
+    since: Option<&str>,
+    now: SystemTime,
+    endings: impl Iterator<Item = (AccountId, Outcome)>,
+) -> Vec<f64> {
+    let Some(seconds) = since.and_then(|since| record::seconds_since(since, now)) else {
+        return Vec::new();
     };
     let mut accounts: BTreeMap<AccountId, Vec<Outcome>> = BTreeMap::new();
     for (account, outcome) in endings {
         accounts.entry(account).or_default().push(outcome);
     }
-    for outcomes in accounts.values() {
+    let is_protected = |outcomes: &&Vec<Outcome>| {
         let done = outcomes.iter().all(|outcome| {
             matches!(
                 outcome,
                 Outcome::Enrolled | Outcome::AlreadyEnabled | Outcome::Skipped(_)
             )
         });
-        if done && outcomes.contains(&Outcome::Enrolled) {
-            histogram!(SECONDS_TO_PROTECTED).record(seconds);
+        done && outcomes.contains(&Outcome::Enrolled)
+    };
+    accounts
+        .values()
+        .filter(is_protected)
+        .map(|_| seconds)
+        .collect()
+}
+
+/// Reports the seconds that accounts took.
+pub fn protected(seconds: &[f64]) {
+    for (line, seconds) in seconds.chunks(VALUES_A_LINE).enumerate() {
+        if line > 0 {
+            flush();
+        }
+        for seconds in seconds {
+            histogram!(SECONDS_TO_PROTECTED).record(*seconds);
         }
     }
 }
@@ -149,12 +170,12 @@ pub fn reconcile(report: &Report) {
         for (reason, count) in &part.not_enrolled {
             by_reason(reason, u64_of(*count));
         }
-        gauge!(GAP, "Region" => region.to_string()).set(f64_of(part.gap()));
+        histogram!(GAP, "Region" => region.to_string()).record(f64_of(part.gap()));
         findings += usize::from(part.finding.is_some());
     }
     // Where nothing could be compared the gap is not known: no data, not zero.
     if let Some(gap) = report.gap {
-        gauge!(GAP).set(f64_of(gap));
+        histogram!(GAP).record(f64_of(gap));
     }
     counter!(FINDINGS).increment(u64_of(findings));
     counter!(RECONCILE_COMPLETED).increment(u64::from(report.complete));
@@ -167,4 +188,40 @@ fn u64_of(count: usize) -> u64 {
 /// Exact up to 4 billion pairs, which is more than 34 Regions of the largest organization.
 fn f64_of(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn id(number: u64) -> AccountId {
+        format!("{number:012}").parse().unwrap()
+    }
+
+    #[test]
+    fn an_account_is_measured_once_all_its_pairs_are_done_and_one_of_them_just_now() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000);
+        let since = Some("2026-05-28T20:26:30Z");
+        let measured = |outcomes: &[(u64, Outcome)]| {
+            let outcomes = outcomes
+                .iter()
+                .map(|(number, outcome)| (id(*number), *outcome));
+            seconds_to_protected(since, now, outcomes)
+        };
+        let waits = Outcome::Deferred(Reason::Throttled);
+        let skipped = Outcome::Skipped(Reason::NoDetector);
+        let (new, old) = (Outcome::Enrolled, Outcome::AlreadyEnabled);
+        assert_eq!(
+            measured(&[(1, new), (1, old), (1, skipped), (2, new)]),
+            [10.0, 10.0]
+        );
+        assert_eq!(
+            measured(&[(1, new), (1, waits), (2, old), (3, skipped)]),
+            [0.0; 0]
+        );
+        let unknown = seconds_to_protected(None, now, [(id(1), new)].into_iter());
+        assert_eq!(unknown, [0.0; 0]);
+    }
 }

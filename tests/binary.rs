@@ -228,9 +228,9 @@ async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
             .get(&(name.to_owned(), dimension.map(str::to_owned)))
             .cloned()
     };
-    assert_eq!(value("Gap", None), Some(json!(3.0)));
-    assert_eq!(value("Gap", Some("eu-west-1")), Some(json!(3.0)));
-    assert_eq!(value("Gap", Some("us-east-1")), Some(json!(0.0)));
+    assert_eq!(value("Gap", None), Some(json!([3.0])));
+    assert_eq!(value("Gap", Some("eu-west-1")), Some(json!([3.0])));
+    assert_eq!(value("Gap", Some("us-east-1")), Some(json!([0.0])));
     assert_eq!(value("Findings", None), Some(json!(1)));
     assert_eq!(value("Enrolled", None), Some(json!(9)));
     assert_eq!(value("ReconcileCompleted", None), None);
@@ -238,6 +238,45 @@ async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
     let regions = lines.iter().filter(|line| line["message"] == "reconciled");
     // Two runs, four Regions.
     assert_eq!(regions.count(), 8);
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_once_and_not_again_with_the_next_invocation() {
+    let cloud = Cloud::new(&Setup::default());
+    let payloads = [
+        json!({"reconcile": {}}),
+        json!({"reconcile": {"dryRun": true}}),
+        json!({"accounts": [NEW_ACCOUNT]}),
+    ];
+    let run = run(&cloud, &[], &payloads).await;
+    // In all and for each of four Regions.
+    assert_eq!(run.log.matches("\"Gap\":[").count(), 1 + 4);
+}
+
+#[tokio::test]
+async fn every_account_of_a_large_batch_is_measured() {
+    let ids: Vec<String> = (0..150_u64).map(|n| format!("7{n:011}")).collect();
+    let mut setup = Setup::default();
+    let accounts = ids
+        .iter()
+        .map(|id| (id.clone(), format!("a{id}@example.com")));
+    setup.accounts.extend(accounts);
+    let cloud = Cloud::new(&setup);
+    let records = ids.iter().map(|id| {
+        json!({"messageId": id, "receiptHandle": id, "eventSource": "aws:sqs",
+            "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+            "body": json!({"version": 1, "accountId": id, "region": "eu-west-1", "outcome": "deferred",
+                "reason": "internal-error", "result": null, "detectorId": null, "attempts": 1,
+                "firstFailedAt": "2026-01-01T00:00:00Z", "lastFailedAt": "2026-01-01T00:00:00Z",
+                "eventId": null}).to_string()})
+    });
+    let batch = json!({"Records": records.collect::<Vec<_>>()});
+    let run = run(&cloud, &[], &[batch]).await;
+    let lines = run.lines();
+    let values = lines
+        .iter()
+        .filter_map(|line| line["SecondsToProtected"].as_array());
+    assert_eq!(values.map(Vec::len).sum::<usize>(), 150);
 }
 
 #[tokio::test]
