@@ -32,7 +32,7 @@ ENROLL, RECONCILE = {"FunctionName": {"Ref": "EnrollFunction"}}, {"FunctionName"
 JOIN_RULE = {
     "EventBusName": {"Ref": "JoinBus"},
     # Ref of a rule on such a bus is <bus>|<rule>.
-    "RuleName": {"Fn::Select": [1, {"Fn::Split": ["|", {"Ref": "JoinRule"}]}]},
+    "RuleName": {"Fn::Select": [2, {"Fn::Split": ["/", {"Fn::GetAtt": ["JoinRule", "Arn"]}]}]},
 }
 
 

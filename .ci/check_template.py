@@ -60,6 +60,7 @@ ENVIRONMENT = {
 OUTPUTS = {
     "EventBusArn",
     "FunctionName",
+    "LogGroupName",
     "ReconcileFunctionName",
     "DeadLetterQueueUrl",
     "DeadLetterQueueArn",
@@ -222,7 +223,7 @@ def check_reconciling(resources, function, parameters):
     )
     equal(
         function.get("ReservedConcurrentExecutions"),
-        1,
+        {"Fn::If": ["ReservesReconcile", 1, {"Ref": "AWS::NoValue"}]},
         "ReconcileFunction: runs at a time",
     )
     invoke = invoke_configuration(resources, "ReconcileFunction")
