@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Checks what sam and cargo-lambda have built: that it is the function alone, and that Lambda can start it.
+
+Prints each finding and exits with 1 where there is one; otherwise prints the sizes.
+
+Usage: check_package.py ARCHITECTURE SAM-LOG
+"""
+
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+# What provided.al2023 has: Amazon Linux 2023's glibc ("Amazon Linux 2023 User Guide", comparison with AL2: 2.34).
+# A program that needs a later one does not start there ("version `GLIBC_2.35' not found").
+LAMBDA_GLIBC = (2, 34)
+# Its minimal container image has these beside the loader; anything else would have to be in the package.
+LAMBDA_LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
+MACHINES = {"x86_64": "x64", "arm64": "AArch64"}
+FUNCTIONS = ["EnrollFunction", "ReconcileFunction"]
+NAME = "guardduty-enroller"
+# A text that only local-aws has in it.
+OF_LOCAL_AWS = b"The local cloud is up"
+
+findings = []
+
+
+def check(good, finding):
+    if not good:
+        findings.append(finding)
+
+
+def check_program(program, architecture, where):
+    """That Lambda can start it; returns the highest glibc version that it needs."""
+    check(program[:4] == b"\x7fELF", f"{where}: no ELF program")
+    check(OF_LOCAL_AWS not in program, f"{where}: it is local-aws")
+    if program[:4] != b"\x7fELF":
+        return (0, 0)
+    elf = ELFFile(BytesIO(program))
+    found = elf.get_machine_arch()
+    check(found == MACHINES[architecture], f"{where}: built for {found}, not for {architecture}")
+    needed = [
+        tuple(int(part) for part in auxiliary.name.removeprefix("GLIBC_").split("."))
+        for section in elf.iter_sections()
+        if isinstance(section, GNUVerNeedSection)
+        for _, auxiliaries in section.iter_versions()
+        for auxiliary in auxiliaries
+        if auxiliary.name.startswith("GLIBC_") and auxiliary.name != "GLIBC_PRIVATE"
+    ]
+    check(needed, f"{where}: it names no glibc version, so what it needs cannot be told")
+    highest = max(needed, default=(0, 0))
+    check(highest <= LAMBDA_GLIBC, f"{where}: needs {version(highest)}, Lambda has {version(LAMBDA_GLIBC)}")
+    libraries = {
+        tag.needed
+        for tag in elf.get_section_by_name(".dynamic").iter_tags()
+        if tag.entry.d_tag == "DT_NEEDED"
+    }
+    loaders = {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+    unknown = libraries - LAMBDA_LIBRARIES - loaders
+    check(not unknown, f"{where}: needs {sorted(unknown)}, which Lambda does not have")
+    return highest
+
+
+def version(parts):
+    return "glibc " + ".".join(str(part) for part in parts)
+
+
+def main():
+    architecture, sam_log = sys.argv[1:]
+    root = Path(__file__).parent.parent
+    log = Path(sam_log).read_text(encoding="utf-8")
+    builds = log.count("Running RustCargoLambdaBuilder:CargoLambdaBuild")
+    check(builds == 1, f"sam has built {builds} times, not once for both functions")
+    programs = []
+    for function in FUNCTIONS:
+        folder = root / ".aws-sam" / "build" / function
+        files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        check(files == ["bootstrap"], f"{folder}: has {files}, not just bootstrap")
+        if files == ["bootstrap"]:
+            programs.append((folder / "bootstrap").read_bytes())
+    check(len(set(programs)) == 1, "sam's functions are not the same program")
+
+    packages = root / "target" / "lambda"
+    built = sorted(path.parent.name for path in packages.glob("*/bootstrap.zip"))
+    check(built == [NAME], f"{packages}: zips of {built}, not just of {NAME}")
+    package = packages / NAME / "bootstrap.zip"
+    with zipfile.ZipFile(package) as archive:
+        check(archive.namelist() == ["bootstrap"], f"{package}: has {archive.namelist()}")
+        mode = archive.getinfo("bootstrap").external_attr >> 16
+        check(mode & 0o111 == 0o111, f"{package}: bootstrap may not be run (mode {mode:o})")
+        zipped = archive.read("bootstrap")
+    highest = check_program(zipped, architecture, package)
+    check(programs and programs[0] == zipped, "sam and cargo-lambda have built different programs")
+
+    for finding in findings:
+        print(f"error: {finding}", file=sys.stderr)
+    if findings:
+        sys.exit(1)
+    print(
+        f"{architecture}: bootstrap.zip has {package.stat().st_size:,} bytes, bootstrap {len(zipped):,}; "
+        f"it needs {version(highest)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
