@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Runs the function on AWS's Runtime Interface Emulator against local-aws: every sample, wrong input, wrong
+configuration, and a GuardDuty that hangs.
+
+Usage: check_emulator.py EMULATOR BOOTSTRAP
+"""
+
+import sys
+import time
+
+from lambda_emulator import (
+    BATCH,
+    CREATED,
+    IGNORED,
+    INVITED,
+    JOINS,
+    RECONCILE,
+    REGIONS,
+    Function,
+    LocalAws,
+    check,
+    check_samples_are_known,
+    equal,
+    outcomes,
+    sample,
+)
+
+
+def check_samples(emulator, bootstrap):
+    check_samples_are_known()
+    with LocalAws() as aws, Function(emulator, bootstrap, aws.variables) as function:
+        enrolled = set()
+        for name in sorted(JOINS):
+            reply = function.invoke(sample(name))
+            expected = {
+                (account, region): "already-enabled" if account in enrolled else "enrolled"
+                for account in JOINS[name]
+                for region in REGIONS
+            }
+            equal(outcomes(reply, name), expected, name)
+            enrolled |= JOINS[name]
+        for name in sorted(IGNORED):
+            equal(list(function.invoke(sample(name))), ["ignored"], name)
+        report = function.invoke(sample(RECONCILE))
+        # The management account is left, in every Region.
+        equal((report["complete"], report["gap"]), (True, len(REGIONS)), RECONCILE)
+        equal(function.invoke(sample(BATCH)), {"batchItemFailures": []}, BATCH)
+        summaries = [line for line in function.log() if line.get("message") == "summary"]
+        equal(len(summaries), len(JOINS) + 1, "summary lines")
+    print(f"{len(JOINS) + len(IGNORED) + 2} samples: each reply is as events/README.md says")
+
+
+def check_batch(emulator, bootstrap):
+    """Of a batch, only what can heal stays in the queue."""
+    fault = f"CreateMembers@eu-west-1/{INVITED}:unprocessed=Internal error"
+    with LocalAws(fault) as aws, Function(emulator, bootstrap, aws.variables) as function:
+        batch = sample(BATCH)
+        unreadable = {**batch["Records"][0], "messageId": "unreadable", "body": "not JSON"}
+        reply = function.invoke({"Records": [*batch["Records"], unreadable]})
+        # The third record is the invited account's.
+        expected = {batch["Records"][2]["messageId"], "unreadable"}
+        failures = [failure["itemIdentifier"] for failure in reply["batchItemFailures"]]
+        equal((set(failures), len(failures)), (expected, 2), "batchItemFailures")
+    print("a batch with a pair that fails and a body that cannot be read: both stay, the rest is done")
+
+
+def check_wrong_input(emulator, bootstrap):
+    with LocalAws() as aws, Function(emulator, bootstrap, aws.variables) as function:
+        wrong = [{}, [], "text", None, {"accounts": []}, {"accounts": ["44445555666"]}, {"Records": 1}]
+        for payload in wrong:
+            reply = function.invoke(payload)
+            error = reply.get("errorType") if isinstance(reply, dict) else reply
+            equal(error, "InvalidEvent", f"the reply to {payload!r}")
+        # The process is the same, and well.
+        reply = function.invoke({"accounts": [CREATED]})
+        equal(set(outcomes(reply, "afterwards").values()), {"enrolled"}, "afterwards")
+    print(f"{len(wrong)} payloads that are no event: InvalidEvent, and the next call is answered")
+
+
+def check_wrong_configuration(emulator, bootstrap):
+    wrong = {
+        "ADMIN_ACCOUNT_ID": "22222222222",
+        "REGIONS": "eu-wset-1",
+        "EXCLUDED_ACCOUNTS": "444455556666,x",
+        "RESUME_SUSPENDED_MEMBERS": "maybe",
+        "RETRY_QUEUE_URL": "retry",
+        "LIST_ACCOUNTS_PER_SECOND": "0",
+        "LIST_MEMBERS_PER_SECOND": "fast",
+        "CREATE_MEMBERS_PER_SECOND": "-1",
+    }
+    with LocalAws() as aws:
+        variables = {**aws.variables, **wrong}
+        del variables["DEAD_LETTER_QUEUE_URL"]
+        with Function(emulator, bootstrap, variables) as function:
+            reply = function.invoke({"accounts": [CREATED]})
+            equal(reply.get("errorType"), "InvalidConfiguration", f"the error type of {reply}")
+            message = reply["errorMessage"]
+            for name, value in wrong.items():
+                check(f'{name} is "{value}"' in message, f"{name} is not named in {message!r}")
+            check("DEAD_LETTER_QUEUE_URL is not set" in message, f"a missing variable in {message!r}")
+    print(f"a wrong configuration: InvalidConfiguration, which names all {len(wrong) + 1} variables")
+
+
+def check_hanging(emulator, bootstrap):
+    """The function answers before its time is up, and hands on what is left."""
+    timeout = 4
+    with (
+        LocalAws("GetMembers@eu-west-1:delay=600000") as aws,
+        Function(emulator, bootstrap, aws.variables, timeout) as function,
+    ):
+        start = time.monotonic()
+        reply = function.invoke({"accounts": [CREATED]})
+        took = time.monotonic() - start
+        (account,) = reply["accounts"]
+        hanging = account["regions"].pop("eu-west-1")
+        equal((hanging["outcome"], hanging["reason"]), ("deferred", "deadline"), "the Region that hangs")
+        others = {pair["outcome"] for pair in account["regions"].values()}
+        equal(others, {"enrolled"}, "the other Regions")
+        check(took < timeout, f"it took {took:.1f} s of {timeout} s")
+        sent = aws.wait_for(r"SendMessageBatch .*")[0]
+        check("200" in sent, f"the pair was handed on: {sent}")
+    print(f"a Region that hangs: answered after {took:.1f} s of {timeout} s, its pair deferred for the deadline")
+
+
+def main():
+    emulator, bootstrap = sys.argv[1:]
+    for each in [check_samples, check_batch, check_wrong_input, check_wrong_configuration, check_hanging]:
+        each(emulator, bootstrap)
+
+
+if __name__ == "__main__":
+    main()
