@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Runs the function on AWS's emulator against servers that nobody here wrote: moto for Organizations and SQS, boto3 for
-everything that Lambda and a person do with the queues. GuardDuty and Account Management, which moto has not got, stay
-with local-aws.
+everything that Lambda and a person do with the queues. GuardDuty's members, which moto has not got, and Account
+Management stay with local-aws.
 
 Every sample goes through; then the retry queue lives its life to the end: tries, dead letters, SQS's own redrive after
 too many receives, and the redrive by a person, until all are enrolled and both queues are empty.
 
 Where moto differs from AWS, this goes round it:
 - It makes up account ids. Here it is given those of the samples, which GuardDuty must know too.
-- It answers nobody but the management account about an organization, not the delegated administrator. So every request
-  counts as the management account's, and the queues are that account's too.
+- It answers only the management account about an organization, not the delegated administrator too. So every request
+  counts as the management account's, and the queues are that account's.
 - It does not have StartMessageMoveTask: a person's redrive is done by hand. Nor has it event source mappings to functions
   outside of it: Lambda's part is played here.
 - It lets a message's visibility change when the message is visible again; SQS refuses that.
@@ -377,8 +377,8 @@ def check_all_enrolled(moto, aws):
 def main():
     emulator, bootstrap = sys.argv[1:]
     moto = Moto()
-    # GuardDuty is mended in time for the redrive: after one call of CreateMembers for each join and for the batch of the
-    # samples, and where pairs can heal, one for each later attempt: a batch shares a call.
+    # GuardDuty is mended in time for the redrive: after one call of CreateMembers for each join and for the batch of
+    # the samples, and where pairs can heal, one for each later attempt: a batch shares a call.
     calls = len(JOINS) + 1
     with LocalAws(
         f"CreateMembers@{HEALING}:unprocessed=Internal error:first={calls + LAST_ATTEMPT - 1}",
@@ -398,12 +398,10 @@ def main():
             unreadable = moto.sqs.send_message(
                 QueueUrl=moto.retries,
                 MessageBody=UNREADABLE,
-                DelaySeconds=FIRST_BACKOFF,
                 MessageAttributes={"from": {"DataType": "String", "StringValue": "elsewhere"}},
             )["MessageId"]
-            everything = {"ApproximateNumberOfMessages": str(len(expected) + 1)}
             wait_until(
-                lambda: everything.items() <= moto.attributes(moto.retries).items(),
+                lambda: moto.attributes(moto.retries)["ApproximateNumberOfMessagesDelayed"] == "0",
                 "the retries become visible",
                 FIRST_BACKOFF + 10,
             )
