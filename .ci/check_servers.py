@@ -10,8 +10,8 @@ Where moto differs from AWS, this goes round it:
 - It makes up account ids. Here it is given those of the samples, which GuardDuty must know too.
 - It answers only the management account about an organization, not the delegated administrator too. So every request
   counts as the management account's, and the queues are that account's.
-- It does not have StartMessageMoveTask: a person's redrive is done by hand. Nor has it event source mappings to functions
-  outside of it: Lambda's part is played here.
+- It does not have StartMessageMoveTask: a person's redrive is done by hand. Nor has it event source mappings to
+  functions outside of it: Lambda's part is played here.
 - It lets a message's visibility change when the message is visible again; SQS refuses that.
 
 Usage: check_servers.py EMULATOR BOOTSTRAP
