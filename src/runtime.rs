@@ -50,8 +50,15 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// How long Lambda leaves until `deadline_ms` (since 1970).
+/// The longest timeout of a function, in milliseconds (Lambda quotas).
+const LONGEST_TIMEOUT: u64 = 900_000;
+
+/// How long Lambda leaves until `deadline_ms` (since 1970). `cargo lambda watch` says how long it leaves instead, which
+/// as a time would be in 1970.
 fn time_left(deadline_ms: u64) -> Duration {
+    if deadline_ms <= LONGEST_TIMEOUT {
+        return Duration::from_millis(deadline_ms);
+    }
     let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(deadline_ms);
     deadline
         .duration_since(SystemTime::now())
@@ -114,8 +121,14 @@ mod tests {
     }
 
     #[test]
+    fn a_deadline_that_cargo_lambda_watch_gives_as_a_duration_is_one() {
+        assert_eq!(time_left(600_000), Duration::from_mins(10));
+    }
+
+    #[test]
     fn no_time_is_left_after_the_deadline() {
         assert_eq!(time_left(0), Duration::ZERO);
+        assert_eq!(time_left(1_780_000_000_000 - 600_000_000_000), Duration::ZERO);
         assert!(time_left(u64::from(u32::MAX) * 1_000) > Duration::from_secs(1));
     }
 }
