@@ -9,6 +9,7 @@
 mod account;
 mod call;
 mod cloud;
+mod delayed;
 mod epoch;
 mod fault;
 mod guardduty;
@@ -21,9 +22,11 @@ mod protocol;
 mod queues;
 mod rate;
 mod refusal;
+mod round_trips;
 mod setup;
 mod sqs;
 mod state;
+mod tls;
 
 pub use account::OptRegions;
 pub use call::Call;
@@ -38,5 +41,7 @@ pub use queues::{
     RETRY_QUEUE_URL, Redrive,
 };
 pub use rate::Rate;
+pub use round_trips::RoundTrips;
 pub use setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup};
 pub use state::State;
+pub use tls::TestAuthority;

@@ -14,11 +14,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::cloud::Cloud;
+use crate::delayed::Delayed;
 use crate::lambda::{FunctionError, Invocation};
+use crate::round_trips::RoundTrips;
+use crate::tls::TestAuthority;
 
 /// What the Runtime API puts before its paths.
 const RUNTIME: &str = "/2018-06-01/runtime/";
@@ -30,7 +36,8 @@ pub struct Loopback {
     shared: Arc<Shared>,
     invocations: mpsc::UnboundedSender<Outgoing>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
-    listener: tokio::task::JoinHandle<()>,
+    asked: watch::Receiver<Option<Instant>>,
+    listeners: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -45,6 +52,8 @@ struct Shared {
     wanted: AtomicUsize,
     /// The number of the last invocation that a function has taken.
     taken: AtomicUsize,
+    /// When a function asked for an invocation for the first time.
+    asked: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -72,6 +81,7 @@ impl Loopback {
         let address = socket.local_addr()?;
         let (invocations, waiting) = mpsc::unbounded_channel();
         let (reports, outcomes) = mpsc::unbounded_channel();
+        let (asking, asked) = watch::channel(None);
         // Virtual time starts now.
         let _ = cloud.start();
         let shared = Arc::new(Shared {
@@ -82,6 +92,7 @@ impl Loopback {
             reports,
             wanted: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
+            asked: asking,
         });
         let listener = tokio::spawn(listen(socket, Arc::clone(&shared)));
         Ok(Self {
@@ -89,8 +100,48 @@ impl Loopback {
             shared,
             invocations,
             outcomes,
-            listener,
+            asked,
+            listeners: vec![listener],
         })
+    }
+
+    /// Answers at a further address too: over TLS, and as far away as `round_trips` says.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn listen_over_tls(
+        &mut self,
+        authority: &TestAuthority,
+        round_trips: &RoundTrips,
+    ) -> io::Result<SocketAddr> {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = socket.local_addr()?;
+        let (acceptor, round_trips) = (authority.acceptor(), round_trips.clone());
+        let shared = Arc::clone(&self.shared);
+        self.listeners.push(tokio::spawn(async move {
+            loop {
+                let Some(stream) = accept(&socket).await else {
+                    continue;
+                };
+                let stream = Delayed::new(stream, &round_trips);
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, shared).await;
+                    }
+                });
+            }
+        }));
+        Ok(address)
+    }
+
+    /// Waits until a function asks for an invocation for the first time, and tells when that was: it has started.
+    pub async fn asked(&mut self) -> Instant {
+        match self.asked.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(asked)) => *asked,
+            // Nobody can ask any more.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Where it listens.
@@ -152,7 +203,9 @@ impl Loopback {
 
 impl Drop for Loopback {
     fn drop(&mut self) {
-        self.listener.abort();
+        for listener in &self.listeners {
+            listener.abort();
+        }
     }
 }
 
@@ -164,18 +217,24 @@ impl Shared {
 
 async fn listen(socket: TcpListener, shared: Arc<Shared>) {
     loop {
-        let Ok((stream, _)) = socket.accept().await else {
-            continue;
-        };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-            // A connection that ends early is the function's end or a fault on purpose.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
+        if let Some(stream) = accept(&socket).await {
+            tokio::spawn(serve(stream, Arc::clone(&shared)));
+        }
     }
+}
+
+async fn accept(socket: &TcpListener) -> Option<TcpStream> {
+    let (stream, _) = socket.accept().await.ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some(stream)
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+    // A connection that ends early is the function's end or a fault on purpose.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// An error ends the connection without an answer.
@@ -203,6 +262,12 @@ async fn runtime(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> R
     let segments: Vec<_> = path.split('/').collect();
     let outcome = match (method, segments.as_slice()) {
         (&Method::GET, ["invocation", "next"]) => {
+            let now = Instant::now();
+            shared.asked.send_if_modified(|asked| {
+                let first = asked.is_none();
+                asked.get_or_insert(now);
+                first
+            });
             let mut waiting = shared.waiting.lock().await;
             let outgoing = loop {
                 let Some(outgoing) = waiting.recv().await else {
