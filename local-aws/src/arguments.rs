@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use local_aws::{Epoch, Fault, Setup};
 use serde_json::{Value, json};
 
+use crate::bench;
 use crate::population::Share;
 
 /// The Regions where GuardDuty has an endpoint, the four of [`local_aws::REGIONS`] first.
-const ALL_REGIONS: [&str; 34] = [
+pub(crate) const ALL_REGIONS: [&str; 34] = [
     "us-east-1",
     "eu-west-1",
     "eu-central-1",
@@ -78,6 +79,7 @@ Examples
   cargo local EVENT.json --env REGIONS=eu-west-1 --env EXCLUDED_ACCOUNTS=555566667777
   cargo local --accounts 444455556666,555566667777
   cargo local reconcile --accounts 1000 --missing 3%
+  cargo local bench
   cargo local serve --port 4566
 
 The exit code is 0 when the (last) invocation was answered without an error, 1 otherwise.";
@@ -157,6 +159,8 @@ pub(crate) enum Command {
     Serve(Serving),
     /// Compare a whole organization with GuardDuty in every Region, and close the gap
     Reconcile(Reconciling),
+    /// Measure the function beside what a user would pick instead
+    Bench(bench::arguments::Arguments),
 }
 
 #[derive(Debug, Args)]

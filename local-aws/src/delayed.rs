@@ -62,9 +62,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
             match &mut this.way {
                 Way::Waiting => {
                     let mut bytes = vec![0; MOST];
-                    let mut arrived = ReadBuf::new(&mut bytes);
-                    ready!(Pin::new(&mut this.stream).poll_read(context, &mut arrived))?;
-                    let length = arrived.filled().len();
+                    let mut read = ReadBuf::new(&mut bytes);
+                    ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+                    let length = read.filled().len();
                     if length == 0 {
                         return Poll::Ready(Ok(()));
                     }

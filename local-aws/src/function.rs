@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use crate::usage::Usage;
 
 const NAME: &str = "guardduty-enroller";
+const FLOOR: &str = "floor";
 
 /// Which build of the function runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Log {
             .clone()
     }
 
-    fn collect(&self, output: Option<impl AsyncRead + Unpin + Send + 'static>) {
+    pub(crate) fn collect(&self, output: Option<impl AsyncRead + Unpin + Send + 'static>) {
         let Some(output) = output else { return };
         let lines = Arc::clone(&self.0);
         tokio::spawn(async move {
@@ -75,7 +76,7 @@ pub(crate) fn variables(address: SocketAddr) -> Vec<(String, String)> {
 }
 
 /// The variables that Lambda sets itself.
-fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
+pub(crate) fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
     let variables = [
         ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
         ("AWS_LAMBDA_FUNCTION_NAME", NAME.to_owned()),
@@ -91,7 +92,7 @@ fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
 }
 
 impl Program {
-    fn path(self) -> io::Result<PathBuf> {
+    pub(crate) fn path(self) -> io::Result<PathBuf> {
         let here = env::current_exe()?;
         Ok(match (self, here.parent().and_then(Path::parent)) {
             (Self::Release, Some(target)) => target.join("release").join(NAME),
@@ -106,12 +107,36 @@ impl Program {
             .is_some_and(|folder| folder.ends_with("release")))
     }
 
+    /// The floor of the benchmark, in the same profile.
+    pub(crate) fn floor(self) -> io::Result<PathBuf> {
+        Ok(self.path()?.with_file_name(FLOOR))
+    }
+
     /// Builds the function.
     pub(crate) async fn build(self, say: impl Fn(&str)) -> io::Result<()> {
         say(&format!("building {NAME} (the first time takes minutes) …"));
+        self.cargo(&["--bin", NAME]).await
+    }
+
+    /// Builds the function and the floor of the benchmark, which so share the crates that they have in common.
+    pub(crate) async fn build_with_floor(self, say: impl Fn(&str)) -> io::Result<()> {
+        say(&format!("building {NAME} (the first time takes minutes) …"));
+        let both = ["--package", NAME, "--package", FLOOR];
+        self.cargo(&[&both[..], &["--bin", NAME, "--bin", FLOOR]].concat())
+            .await
+    }
+
+    /// Builds the function with everything that it needs in another folder.
+    pub(crate) async fn build_in(self, folder: &Path) -> io::Result<()> {
+        let folder = folder.to_string_lossy();
+        self.cargo(&["--bin", NAME, "--target-dir", &folder]).await
+    }
+
+    async fn cargo(self, what: &[&str]) -> io::Result<()> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
-            .args(["build", "--quiet", "--bin", NAME])
+            .args(["build", "--quiet"])
+            .args(what)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         if self.is_release()? {
             cargo.arg("--release");
@@ -120,7 +145,10 @@ impl Program {
         if status.success() {
             Ok(())
         } else {
-            Err(io::Error::other(format!("{NAME} does not build")))
+            Err(io::Error::other(format!(
+                "{} does not build",
+                what.join(" ")
+            )))
         }
     }
 }

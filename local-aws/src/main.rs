@@ -1,6 +1,7 @@
 //! The command `cargo local`: runs the real function against the local cloud and shows what it did.
 
 mod arguments;
+mod bench;
 mod function;
 mod population;
 mod progress;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Arguments, Command, Reconciling, Serving};
+use crate::bench::Bench;
 use crate::function::Program;
 use crate::population::Population;
 use crate::reconciliation::Reconciliation;
@@ -47,6 +49,12 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command {
         Some(Command::Serve(serving)) => serve(&serving).await,
         Some(Command::Reconcile(reconciling)) => reconcile(&reconciling).await,
+        Some(Command::Bench(measured)) => {
+            let json = measured.json;
+            let bench = Bench::run(measured, say).await?;
+            show(&if json { bench.json() } else { bench.text() });
+            Ok(ExitCode::SUCCESS)
+        }
         None => invoke(arguments).await,
     }
 }

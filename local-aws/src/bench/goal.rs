@@ -1,0 +1,389 @@
+//! What the function is meant to reach, as ratios within one run.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bench::contender::{Kind, Peer, Sizes};
+use crate::bench::figure::{Figure, short};
+use crate::bench::results::Results;
+use crate::bench::sample::{Event, Sample, millis};
+use crate::bench::scenario::Scenario;
+
+/// The fewest round trips that the task needs: connection, TLS, detectors beside `DescribeAccount`, `GetMembers`,
+/// `CreateMembers`, `GetMembers`.
+const FIRST_ROUND_TRIPS: u32 = 6;
+/// `DescribeAccount` beside `GetMembers`, `CreateMembers`, `GetMembers`.
+const WARM_ROUND_TRIPS: u32 = 3;
+/// The share of the CPU that the goals speak of.
+const SMALLEST: u32 = 128;
+
+const MEGABYTE: f64 = 1e6;
+
+/// Something that is at most so much.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    what: String,
+    limit: f64,
+    /// `None` where the run has not measured it.
+    figure: Option<Figure>,
+}
+
+impl Goal {
+    /// By the median.
+    fn is_met(&self) -> Option<bool> {
+        self.figure.map(|figure| figure.median <= self.limit)
+    }
+
+    /// What it is, the limit, what was measured, whether it is met.
+    pub(crate) fn row(&self) -> Vec<String> {
+        let verdict = match self.is_met() {
+            Some(true) => "met",
+            Some(false) => "not met",
+            None => "not measured",
+        };
+        vec![
+            self.what.clone(),
+            format!("≤ {}", short(self.limit)),
+            self.figure.map(|f| f.to_string()).unwrap_or_default(),
+            verdict.to_owned(),
+        ]
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "goal": self.what,
+            "atMost": self.limit,
+            "median": self.figure.map(|figure| figure.median),
+            "least": self.figure.map(|figure| figure.least),
+            "most": self.figure.map(|figure| figure.most),
+            "met": self.is_met(),
+        })
+    }
+}
+
+/// What the goals need beside the samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) sizes: Option<Sizes>,
+    pub(crate) crates: Option<usize>,
+    pub(crate) clean_build: Option<Duration>,
+}
+
+/// The goals, for the first build of the function in the run.
+pub(crate) fn goals(results: &Results, facts: Facts) -> Vec<Goal> {
+    let judge = Judge {
+        results,
+        usual: results.usual_regions,
+        far: results.round_trips.last().copied().unwrap_or_default(),
+    };
+    let goals = [
+        judge.network(),
+        judge.peers(),
+        judge.sizes(facts),
+        judge.regions(),
+    ];
+    goals.into_iter().flatten().collect()
+}
+
+fn goal(what: impl Into<String>, limit: f64, figure: Option<Figure>) -> Goal {
+    Goal {
+        what: what.into(),
+        limit,
+        figure,
+    }
+}
+
+type Samples<'a> = Option<&'a [Sample]>;
+
+/// Finds the samples that a goal speaks of.
+#[derive(Clone, Copy)]
+struct Judge<'a> {
+    results: &'a Results,
+    usual: u32,
+    /// The longest round trip of the run.
+    far: Duration,
+}
+
+impl<'a> Judge<'a> {
+    /// Without delay, at a whole processor.
+    fn near(self, kind: Kind, regions: u32) -> Samples<'a> {
+        let scenario = Scenario::plain(regions, Duration::ZERO);
+        self.results.samples(kind, scenario)
+    }
+
+    /// With delay; nothing where the run has none.
+    fn far(self, kind: Kind, regions: u32, memory: Option<u32>) -> Samples<'a> {
+        let scenario = Scenario {
+            memory,
+            ..Scenario::plain(regions, self.far)
+        };
+        let samples = self.results.samples(kind, scenario);
+        samples.filter(|_| !self.far.is_zero())
+    }
+
+    /// The network alone, and what the function adds to it.
+    fn network(self) -> Vec<Goal> {
+        let one = self.far(Kind::Function, 1, None);
+        let usual = self.far(Kind::Function, self.usual, None);
+        let small = self.far(Kind::Function, self.usual, Some(SMALLEST));
+        let (least_first, least_warm) = (FIRST_ROUND_TRIPS, WARM_ROUND_TRIPS);
+        let network = |count: u32| millis(self.far * count);
+        let trip = self.far.as_millis();
+        vec![
+            goal(
+                "round trips of a first event",
+                f64::from(least_first),
+                each(usual, |sample| trips_of([&sample.first])),
+            ),
+            goal(
+                "round trips of a warm event",
+                f64::from(least_warm),
+                each(usual, |sample| trips_of(&sample.warm)),
+            ),
+            goal(
+                format!("first event ÷ {least_first} round trips of {trip} ms"),
+                1.10,
+                each(usual, |sample| first(sample) / network(least_first)),
+            ),
+            goal(
+                format!("first event − {least_first} round trips, {SMALLEST} MB, in ms"),
+                130.0,
+                each(small, |sample| first(sample) - network(least_first)),
+            ),
+            goal(
+                format!("warm event ÷ {least_warm} round trips of {trip} ms"),
+                1.06,
+                each(usual, |sample| warm(sample) / network(least_warm)),
+            ),
+            goal(
+                format!("warm event, {} Regions ÷ 1 Region", self.usual),
+                1.03,
+                ratio(usual, one, warm),
+            ),
+        ]
+    }
+
+    /// The function beside the floor and the peers.
+    fn peers(self) -> Vec<Goal> {
+        let ours = self.near(Kind::Function, self.usual);
+        let ours_small = self.far(Kind::Function, self.usual, Some(SMALLEST));
+        let near = |kind| self.near(kind, self.usual);
+        let small = |kind| self.far(kind, self.usual, Some(SMALLEST));
+        let [boto3, node] = [Peer::Boto3, Peer::Node].map(Kind::Peer);
+        let cpu = "CPU of start and first event ÷ that of";
+        vec![
+            goal(
+                "start ÷ that of the runtime alone",
+                2.0,
+                ratio(ours, near(Kind::Floor), start),
+            ),
+            goal(
+                "start ÷ that of boto3",
+                1.0 / 40.0,
+                ratio(ours, near(boto3), start),
+            ),
+            goal(
+                "start ÷ that of Node.js",
+                1.0 / 20.0,
+                ratio(ours, near(node), start),
+            ),
+            goal(
+                format!("first event ÷ that of boto3, {SMALLEST} MB"),
+                1.0 / 20.0,
+                ratio(ours_small, small(boto3), first),
+            ),
+            goal(
+                format!("first event ÷ that of Node.js, {SMALLEST} MB"),
+                1.0 / 5.0,
+                ratio(ours_small, small(node), first),
+            ),
+            goal(
+                format!("{cpu} boto3"),
+                1.0 / 30.0,
+                ratio(ours, near(boto3), cold_cpu),
+            ),
+            goal(
+                format!("{cpu} Node.js"),
+                1.0 / 10.0,
+                ratio(ours, near(node), cold_cpu),
+            ),
+            goal(
+                "peak memory ÷ that of boto3",
+                1.0 / 6.0,
+                ratio(ours, near(boto3), memory),
+            ),
+        ]
+    }
+
+    fn sizes(self, facts: Facts) -> Vec<Goal> {
+        let ours = self.near(Kind::Function, self.usual);
+        let zip = facts.sizes.map(|sizes| number(sizes.zip) / MEGABYTE);
+        let build = facts.clean_build.as_ref().map(Duration::as_secs_f64);
+        vec![
+            goal("peak memory in MB", 12.0, each(ours, memory)),
+            goal("deployment package in MB", 2.6, Figure::of(zip)),
+            goal(
+                "crates in the function, without macros",
+                160.0,
+                Figure::of(facts.crates.map(number)),
+            ),
+            goal("clean release build in s", 300.0, Figure::of(build)),
+            goal(
+                "AWS calls of an ignored event",
+                0.0,
+                each(ours, |sample| calls_of(sample.ignored)),
+            ),
+            goal(
+                "AWS calls of a malformed event",
+                0.0,
+                each(ours, |sample| calls_of(sample.malformed)),
+            ),
+        ]
+    }
+
+    /// What twice as many Regions cost.
+    fn regions(self) -> Vec<Goal> {
+        let [once, twice] = [17, 34].map(|regions| self.near(Kind::Function, regions));
+        let a_region = |cpu| ratio(twice, once, cpu).map(|figure| figure.times(0.5));
+        vec![
+            goal(
+                "CPU of start and first event a Region, 34 Regions ÷ 17",
+                1.2,
+                a_region(cold_cpu),
+            ),
+            goal(
+                "CPU of a warm event a Region, 34 Regions ÷ 17",
+                1.2,
+                a_region(warm_cpu),
+            ),
+        ]
+    }
+}
+
+fn start(sample: &Sample) -> f64 {
+    millis(sample.start)
+}
+
+fn first(sample: &Sample) -> f64 {
+    millis(sample.first.took)
+}
+
+fn warm(sample: &Sample) -> f64 {
+    sample.warm_percentile(50).unwrap_or(f64::NAN)
+}
+
+fn cold_cpu(sample: &Sample) -> f64 {
+    millis(sample.cold_cpu)
+}
+
+fn warm_cpu(sample: &Sample) -> f64 {
+    millis(sample.warm_cpu)
+}
+
+fn memory(sample: &Sample) -> f64 {
+    sample.peak_memory
+}
+
+/// The most of some events.
+fn trips_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> f64 {
+    let trips = events.into_iter().filter_map(|event| event.round_trips);
+    trips.max().map_or(f64::NAN, number)
+}
+
+fn calls_of(event: Option<Event>) -> f64 {
+    event.map_or(f64::NAN, |event| number(event.calls))
+}
+
+/// Counts are small here.
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
+fn each(samples: Samples, value: impl Fn(&Sample) -> f64) -> Option<Figure> {
+    Figure::of(samples?.iter().map(value))
+}
+
+/// The ratio of two values in each repetition.
+fn ratio(ours: Samples, theirs: Samples, value: fn(&Sample) -> f64) -> Option<Figure> {
+    let pairs = ours?.iter().zip(theirs?);
+    Figure::of(pairs.map(|(ours, theirs)| value(ours) / value(theirs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::contender::Contender;
+    use crate::bench::results::Cell;
+
+    const TRIP: Duration = Duration::from_millis(50);
+
+    fn event(took: u64, round_trips: Option<usize>) -> Event {
+        Event {
+            took: Duration::from_millis(took),
+            calls: 0,
+            round_trips,
+        }
+    }
+
+    fn cell(kind: Kind, scenario: Scenario, starts: [u64; 3]) -> Cell {
+        let far = !scenario.round_trip.is_zero();
+        let sample = |start| Sample {
+            start: Duration::from_millis(start),
+            cold_cpu: Duration::from_millis(10),
+            first: event(320, far.then_some(6)),
+            warm: vec![event(160, far.then_some(3)), event(170, far.then_some(4))],
+            warm_cpu: Duration::from_millis(2),
+            peak_memory: 9.0,
+            ignored: Some(event(0, None)),
+            malformed: None,
+        };
+        Cell {
+            contender: Contender::binary("x", kind, "x".into()),
+            scenario,
+            samples: starts.map(sample).to_vec(),
+        }
+    }
+
+    /// What was measured of a goal, and whether it is met.
+    fn judged(goals: &[Goal], what: &str) -> (Option<f64>, Option<bool>) {
+        let goal = goals.iter().find(|goal| goal.what == what).unwrap();
+        (goal.figure.map(|figure| figure.median), goal.is_met())
+    }
+
+    #[test]
+    fn a_goal_is_judged_by_its_median_and_not_at_all_where_nothing_was_measured() {
+        let near = Scenario::plain(17, Duration::ZERO);
+        let results = Results {
+            cells: vec![
+                cell(Kind::Function, near, [4, 9, 5]),
+                cell(Kind::Floor, near, [2, 3, 2]),
+                cell(Kind::Function, Scenario::plain(17, TRIP), [5, 5, 5]),
+            ],
+            usual_regions: 17,
+            round_trips: vec![Duration::ZERO, TRIP],
+        };
+        let goals = goals(&results, Facts::default());
+        // The ratio is taken within each repetition: 4 ÷ 2, 9 ÷ 3, 5 ÷ 2.
+        assert_eq!(
+            judged(&goals, "start ÷ that of the runtime alone"),
+            (Some(2.5), Some(false))
+        );
+        assert_eq!(
+            judged(&goals, "round trips of a first event"),
+            (Some(6.0), Some(true))
+        );
+        // One event with more is enough.
+        assert_eq!(
+            judged(&goals, "round trips of a warm event"),
+            (Some(4.0), Some(false))
+        );
+        assert_eq!(judged(&goals, "peak memory in MB"), (Some(9.0), Some(true)));
+        assert_eq!(
+            judged(&goals, "AWS calls of an ignored event"),
+            (Some(0.0), Some(true))
+        );
+        assert_eq!(judged(&goals, "start ÷ that of boto3"), (None, None));
+        assert_eq!(judged(&goals, "clean release build in s"), (None, None));
+    }
+}
