@@ -47,7 +47,7 @@ impl fmt::Display for Figure {
 /// As many decimals as say something.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
-        0.0 => "0".to_owned(),
+        size if size.fract() == 0.0 => format!("{value:.0}"),
         size if size < 0.1 => format!("{value:.3}"),
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),
@@ -70,11 +70,8 @@ mod tests {
     #[test]
     fn the_median_stands_in_the_middle() {
         let figure = |values: &[f64]| Figure::of(values.iter().copied()).map(|f| f.to_string());
-        assert_eq!(
-            figure(&[3.0, 1.0, 2.0]).as_deref(),
-            Some("2.00 (1.00–3.00)")
-        );
-        assert_eq!(figure(&[1.0, 2.0]).as_deref(), Some("1.50 (1.00–2.00)"));
+        assert_eq!(figure(&[3.0, 1.0, 2.0]).as_deref(), Some("2 (1–3)"));
+        assert_eq!(figure(&[1.0, 2.0]).as_deref(), Some("1.50 (1–2)"));
         assert_eq!(figure(&[145.0, 145.0]).as_deref(), Some("145"));
         assert_eq!(figure(&[]), None);
     }

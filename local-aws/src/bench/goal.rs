@@ -285,10 +285,10 @@ fn memory(sample: &Sample) -> f64 {
     sample.peak_memory
 }
 
-/// The most of some events.
+/// The median of some events.
 fn trips_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> f64 {
     let trips = events.into_iter().filter_map(|event| event.round_trips);
-    trips.max().map_or(f64::NAN, number)
+    Figure::of(trips.map(number)).map_or(f64::NAN, |figure| figure.median)
 }
 
 fn calls_of(event: Option<Event>) -> f64 {
@@ -296,7 +296,7 @@ fn calls_of(event: Option<Event>) -> f64 {
 }
 
 /// Counts are small here.
-fn number(count: usize) -> f64 {
+pub(crate) fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
@@ -334,6 +334,7 @@ mod tests {
             first: event(320, far.then_some(6)),
             warm: vec![event(160, far.then_some(3)), event(170, far.then_some(4))],
             warm_cpu: Duration::from_millis(2),
+            local_aws_warm_cpu: Duration::from_millis(2),
             peak_memory: 9.0,
             ignored: Some(event(0, None)),
             malformed: None,
@@ -373,7 +374,6 @@ mod tests {
             judged(&goals, "round trips of a first event"),
             (Some(6.0), Some(true))
         );
-        // One event with more is enough.
         assert_eq!(
             judged(&goals, "round trips of a warm event"),
             (Some(4.0), Some(false))

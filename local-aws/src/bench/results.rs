@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::contender::{Contender, Kind};
 use crate::bench::figure::{Figure, percentile, short};
+use crate::bench::goal::number;
 use crate::bench::sample::{Event, Sample, millis};
 use crate::bench::scenario::Scenario;
 
@@ -72,7 +73,6 @@ impl Cell {
             round_trip,
             memory,
         } = self.scenario;
-        let calls = |event: &Event| Some(event.calls);
         vec![
             self.contender.name.clone(),
             match self.contender.kind {
@@ -94,25 +94,20 @@ impl Cell {
             each(|sample| millis(sample.cold_cpu)),
             each(|sample| millis(sample.warm_cpu)),
             each(|sample| sample.peak_memory),
-            self.most(calls),
-            self.most(|event| event.round_trips),
+            self.count(|event| Some(event.calls)),
+            match memory {
+                None => self.count(|event| event.round_trips),
+                // What happens to end late is taken for a chain there.
+                Some(_) => "–".to_owned(),
+            },
         ]
     }
 
-    /// The most of the first events, and the most of the further ones.
-    fn most(&self, value: fn(&Event) -> Option<usize>) -> String {
-        let first = self
-            .samples
-            .iter()
-            .filter_map(|sample| value(&sample.first))
-            .max();
-        let warm = self
-            .samples
-            .iter()
-            .flat_map(|sample| &sample.warm)
-            .filter_map(value)
-            .max();
-        match (first, warm) {
+    /// A count of the first events, and of the further ones.
+    fn count(&self, value: fn(&Event) -> Option<usize>) -> String {
+        let first = self.samples.iter().map(|sample| &sample.first);
+        let warm = self.samples.iter().flat_map(|sample| &sample.warm);
+        match (count(first, value), count(warm, value)) {
             (Some(first), Some(warm)) => format!("{first}, {warm}"),
             _ => "–".to_owned(),
         }
@@ -138,12 +133,20 @@ impl Cell {
             "warmP99Ms": self.p99(),
             "coldCpuMs": figure(self.each(|sample| Some(millis(sample.cold_cpu)))),
             "warmCpuMs": figure(self.each(|sample| Some(millis(sample.warm_cpu)))),
+            "localAwsWarmCpuMs": figure(self.each(|sample| Some(millis(sample.local_aws_warm_cpu)))),
             "peakMemoryMb": figure(self.each(|sample| Some(sample.peak_memory))),
             "ignoredEventMs": figure(self.each(|sample| Some(millis(sample.ignored?.took)))),
             "malformedEventMs": figure(self.each(|sample| Some(millis(sample.malformed?.took)))),
             "repetitions": self.samples.iter().map(sample).collect::<Vec<_>>(),
         })
     }
+}
+
+fn count<'a>(
+    events: impl Iterator<Item = &'a Event>,
+    value: fn(&Event) -> Option<usize>,
+) -> Option<Figure> {
+    Figure::of(events.filter_map(value).map(number))
 }
 
 fn figure(figure: Option<Figure>) -> Value {
@@ -159,6 +162,7 @@ fn sample(sample: &Sample) -> Value {
         "coldCpuMs": millis(sample.cold_cpu),
         "first": event(&sample.first),
         "warmCpuMs": millis(sample.warm_cpu),
+        "localAwsWarmCpuMs": millis(sample.local_aws_warm_cpu),
         "warm": sample.warm.iter().map(event).collect::<Vec<_>>(),
         "peakMemoryMb": sample.peak_memory,
         "ignored": sample.ignored.as_ref().map(event),

@@ -40,6 +40,8 @@ pub(crate) struct Sample {
     pub(crate) warm: Vec<Event>,
     /// CPU time of a further event, on the average.
     pub(crate) warm_cpu: Duration,
+    /// CPU time of this program meanwhile: what AWS does, which is part of every time without delay.
+    pub(crate) local_aws_warm_cpu: Duration,
     /// In MB of 1,048,576 bytes.
     pub(crate) peak_memory: f64,
     /// An event that the function ignores, and a malformed one; only of the function.
@@ -180,12 +182,12 @@ impl Run<'_> {
     async fn events(&mut self, started: Instant, warm: u32) -> io::Result<Sample> {
         let start = self.loopback.asked().await.duration_since(started);
         let first = self.enroll(0).await?;
-        let cold = self.usage()?;
+        let (cold, own_cold) = (usage(self.process)?, usage(std::process::id())?);
         let mut events = Vec::new();
         for number in 1..=warm {
             events.push(self.enroll(number).await?);
         }
-        let usage = self.usage()?;
+        let (warmed, own_warmed) = (usage(self.process)?, usage(std::process::id())?);
         let (mut ignored, mut malformed) = (None, None);
         if self.contender.kind == Kind::Function {
             let (event, reply) = self.event(serde_json::from_str(IGNORED_EVENT)?).await;
@@ -204,16 +206,12 @@ impl Run<'_> {
             cold_cpu: cold.cpu,
             first,
             warm: events,
-            warm_cpu: usage.cpu.saturating_sub(cold.cpu) / warm,
-            peak_memory: usage.peak_memory,
+            warm_cpu: warmed.cpu.saturating_sub(cold.cpu) / warm,
+            local_aws_warm_cpu: own_warmed.cpu.saturating_sub(own_cold.cpu) / warm,
+            peak_memory: warmed.peak_memory,
             ignored,
             malformed,
         })
-    }
-
-    fn usage(&self) -> io::Result<Usage> {
-        Usage::of(self.process)
-            .ok_or_else(|| io::Error::other("/proc does not say what the process has used"))
     }
 
     /// Hands over an event of a new account, and looks whether it is enrolled afterwards.
@@ -267,6 +265,10 @@ impl Run<'_> {
     fn calls(&self) -> usize {
         self.cloud.lock().calls.len()
     }
+}
+
+fn usage(process: u32) -> io::Result<Usage> {
+    Usage::of(process).ok_or_else(|| io::Error::other("/proc does not say what a process has used"))
 }
 
 /// The calls that the task needs: `DescribeAccount`, then in each Region `GetMembers`, `CreateMembers`, `GetMembers`,
