@@ -332,7 +332,9 @@ mod tests {
             start: Duration::from_millis(start),
             cold_cpu: Duration::from_millis(10),
             first: event(320, far.then_some(6)),
-            warm: vec![event(160, far.then_some(3)), event(170, far.then_some(4))],
+            warm: [3, 4, 4]
+                .map(|trips| event(160, far.then_some(trips)))
+                .to_vec(),
             warm_cpu: Duration::from_millis(2),
             local_aws_warm_cpu: Duration::from_millis(2),
             peak_memory: 9.0,
