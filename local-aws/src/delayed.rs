@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::round_trips::RoundTrips;
+use crate::round_trips::{RoundTrip, RoundTrips};
 
 /// As much as one TLS record holds.
 const MOST: usize = 16 * 1024;
@@ -30,8 +30,10 @@ pub(crate) struct Delayed<S> {
 enum Way {
     /// The client's next bytes begin a round trip.
     Waiting,
-    /// They are on their way; so many of them were read already.
-    Travelling(Pin<Box<Sleep>>, Vec<u8>, usize),
+    /// They are on their way since then.
+    Travelling(Instant, Pin<Box<Sleep>>, Vec<u8>),
+    /// They have arrived; so many of them were read already.
+    Arrived(Vec<u8>, usize),
     /// More of the same arrives at once.
     Flowing,
 }
@@ -39,9 +41,15 @@ enum Way {
 impl<S> Delayed<S> {
     /// A connection that was just asked for.
     pub(crate) fn new(stream: S, round_trips: &RoundTrips) -> Self {
+        let start = Instant::now();
+        let connected = round_trips.end_of(start);
+        round_trips.record(RoundTrip {
+            start,
+            end: connected,
+        });
         Self {
             stream,
-            connected: round_trips.begin(Instant::now()),
+            connected,
             round_trips: round_trips.clone(),
             way: Way::Waiting,
         }
@@ -70,11 +78,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
                     }
                     bytes.truncate(length);
                     let sent = this.connected.max(Instant::now());
-                    let arrives = this.round_trips.begin(sent);
-                    this.way = Way::Travelling(Box::pin(sleep_until(arrives)), bytes, 0);
+                    let arrival = Box::pin(sleep_until(this.round_trips.end_of(sent)));
+                    this.way = Way::Travelling(sent, arrival, bytes);
                 }
-                Way::Travelling(sleep, bytes, read) => {
-                    ready!(sleep.as_mut().poll(context));
+                Way::Travelling(start, arrival, bytes) => {
+                    ready!(arrival.as_mut().poll(context));
+                    let (start, end) = (*start, Instant::now());
+                    this.round_trips.record(RoundTrip { start, end });
+                    this.way = Way::Arrived(std::mem::take(bytes), 0);
+                }
+                Way::Arrived(bytes, read) => {
                     let rest = bytes.get(*read..).unwrap_or_default();
                     let (now, _) = rest.split_at(rest.len().min(buffer.remaining()));
                     buffer.put_slice(now);
@@ -154,7 +167,8 @@ mod tests {
             assert_eq!(arrives_after(&mut client, &mut server, b"request").await, 1);
             server.write_all(b"answer").await.unwrap();
         }
-        assert_eq!(round_trips.take_longest_chain(), Some(5));
+        let chain = round_trips.take_longest_chain().unwrap();
+        assert_eq!((chain.length, chain.took), (5, TAKES * 5));
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,7 +176,7 @@ mod tests {
         let (mut client, mut server, round_trips) = connection();
         assert_eq!(arrives_after(&mut client, &mut server, b"head").await, 2);
         assert_eq!(arrives_after(&mut client, &mut server, b"body").await, 0);
-        assert_eq!(round_trips.take_longest_chain(), Some(2));
+        assert_eq!(round_trips.take_longest_chain().unwrap().length, 2);
     }
 
     #[tokio::test(start_paused = true)]

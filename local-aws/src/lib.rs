@@ -41,7 +41,7 @@ pub use queues::{
     RETRY_QUEUE_URL, Redrive,
 };
 pub use rate::Rate;
-pub use round_trips::RoundTrips;
+pub use round_trips::{Chain, RoundTrips};
 pub use setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup};
 pub use state::State;
 pub use tls::TestAuthority;

@@ -13,6 +13,15 @@ pub struct RoundTrips {
     seen: Arc<Mutex<Vec<RoundTrip>>>,
 }
 
+/// Round trips that followed one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// How many.
+    pub length: usize,
+    /// How long they took in all. Timers are late by a millisecond or so, which is nobody's fault but the simulation's.
+    pub took: Duration,
+}
+
 /// When a round trip began and ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoundTrip {
@@ -34,20 +43,21 @@ impl RoundTrips {
         self.takes.is_zero()
     }
 
-    /// Begins a round trip, and tells when it ends.
-    pub(crate) fn begin(&self, start: Instant) -> Instant {
-        let end = start + self.takes;
-        self.lock().push(RoundTrip { start, end });
-        end
+    /// When a round trip ends that begins now.
+    pub(crate) fn end_of(&self, start: Instant) -> Instant {
+        start + self.takes
     }
 
-    /// How many round trips followed one another since the last call, at the most: the longest chain in which each
-    /// began when the one before had ended.
+    pub(crate) fn record(&self, trip: RoundTrip) {
+        self.lock().push(trip);
+    }
+
+    /// The longest chain of round trips since the last call, in which each began when the one before had ended.
     ///
     /// Two that have nothing to do with each other count as a chain too where one happens to end first, so that it is
     /// never too few. `None` on a network without delay, where no order can be told.
     #[must_use]
-    pub fn take_longest_chain(&self) -> Option<usize> {
+    pub fn take_longest_chain(&self) -> Option<Chain> {
         let seen = std::mem::take(&mut *self.lock());
         (!self.is_instant()).then(|| longest_chain(seen))
     }
@@ -58,17 +68,18 @@ impl RoundTrips {
 }
 
 /// Taking what ends first, again and again, makes the longest chain.
-fn longest_chain(mut seen: Vec<RoundTrip>) -> usize {
+fn longest_chain(mut seen: Vec<RoundTrip>) -> Chain {
     seen.sort_unstable_by_key(|trip| trip.end);
     let mut last: Option<Instant> = None;
-    let mut length = 0;
+    let mut chain = Chain::default();
     for trip in seen {
         if last.is_none_or(|last| last <= trip.start) {
             last = Some(trip.end);
-            length += 1;
+            chain.length += 1;
+            chain.took += trip.end - trip.start;
         }
     }
-    length
+    chain
 }
 
 #[cfg(test)]
@@ -77,34 +88,44 @@ mod tests {
 
     const TAKES: Duration = Duration::from_millis(50);
 
-    fn chain(starts: &[u64]) -> Option<usize> {
-        let trips = RoundTrips::new(TAKES);
+    fn network(takes: Duration, starts: &[u64]) -> RoundTrips {
+        let trips = RoundTrips::new(takes);
         let now = Instant::now();
         for start in starts {
-            let _ = trips.begin(now + Duration::from_millis(*start));
+            let start = now + Duration::from_millis(*start);
+            let end = trips.end_of(start);
+            trips.record(RoundTrip { start, end });
         }
-        trips.take_longest_chain()
+        trips
+    }
+
+    fn chain(starts: &[u64]) -> Option<Chain> {
+        network(TAKES, starts).take_longest_chain()
+    }
+
+    fn of(length: u32) -> Chain {
+        Chain {
+            length: usize::try_from(length).unwrap(),
+            took: TAKES * length,
+        }
     }
 
     #[test]
     fn round_trips_beside_each_other_count_as_one() {
-        assert_eq!(chain(&[0, 1, 2, 49]), Some(1));
-        assert_eq!(chain(&[0, 10, 50, 60, 99, 100]), Some(3));
-        assert_eq!(chain(&[]), Some(0));
+        assert_eq!(chain(&[0, 1, 2, 49]), Some(of(1)));
+        assert_eq!(chain(&[0, 10, 50, 60, 99, 100]), Some(of(3)));
+        assert_eq!(chain(&[]), Some(of(0)));
     }
 
     #[test]
     fn what_was_taken_is_not_counted_again() {
-        let trips = RoundTrips::new(TAKES);
-        let _ = trips.begin(Instant::now());
-        assert_eq!(trips.take_longest_chain(), Some(1));
-        assert_eq!(trips.take_longest_chain(), Some(0));
+        let trips = network(TAKES, &[0]);
+        assert_eq!(trips.take_longest_chain(), Some(of(1)));
+        assert_eq!(trips.take_longest_chain(), Some(of(0)));
     }
 
     #[test]
     fn without_delay_no_order_can_be_told() {
-        let trips = RoundTrips::default();
-        let _ = trips.begin(Instant::now());
-        assert_eq!(trips.take_longest_chain(), None);
+        assert_eq!(network(Duration::ZERO, &[0]).take_longest_chain(), None);
     }
 }

@@ -121,11 +121,11 @@ mod tests {
                     client.get_ref().1.handshake_kind(),
                     Some(HandshakeKind::Full)
                 );
-                assert_eq!(round_trips.take_longest_chain(), Some(2));
+                assert_eq!(round_trips.take_longest_chain().unwrap().length, 2);
                 for _ in 0..2 {
                     client.write_all(b"?").await.unwrap();
                     client.read_u8().await.unwrap();
-                    assert_eq!(round_trips.take_longest_chain(), Some(1));
+                    assert_eq!(round_trips.take_longest_chain().unwrap().length, 1);
                 }
             };
             let server = async {

@@ -86,7 +86,8 @@ impl Contender {
         })
     }
 
-    /// What starts the program; in a control group, if there is one. Then it prints an empty line before it starts.
+    /// What starts the program; in a control group, if there is one. Then it prints an empty line when it is in the group,
+    /// and starts once it has read one.
     pub(crate) fn command(&self, group: Option<&Path>) -> Command {
         let mut command = match group {
             // The shell becomes the program, which so is in the group from its first instruction.
@@ -94,7 +95,7 @@ impl Contender {
                 let mut shell = Command::new("/bin/sh");
                 shell
                     .arg("-c")
-                    .arg("echo $$ >\"$0\" && echo && exec \"$@\"")
+                    .arg("echo $$ >\"$0\" && echo && read -r _ && exec \"$@\" </dev/null")
                     .arg(processes)
                     .arg(&self.program);
                 shell
@@ -104,7 +105,7 @@ impl Contender {
         command
             .args(&self.arguments)
             .env_clear()
-            .stdin(Stdio::null())
+            .stdin(group.map_or_else(Stdio::null, |_| Stdio::piped()))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);

@@ -128,7 +128,6 @@ impl<'a> Judge<'a> {
         let usual = self.far(Kind::Function, self.usual, None);
         let small = self.far(Kind::Function, self.usual, Some(SMALLEST));
         let (least_first, least_warm) = (FIRST_ROUND_TRIPS, WARM_ROUND_TRIPS);
-        let network = |count: u32| millis(self.far * count);
         let trip = self.far.as_millis();
         vec![
             goal(
@@ -144,17 +143,25 @@ impl<'a> Judge<'a> {
             goal(
                 format!("first event ÷ {least_first} round trips of {trip} ms"),
                 1.10,
-                each(usual, |sample| first(sample) / network(least_first)),
+                each(usual, |sample| {
+                    first(sample) / network(&sample.first, least_first)
+                }),
             ),
             goal(
                 format!("first event − {least_first} round trips, {SMALLEST} MB, in ms"),
                 130.0,
-                each(small, |sample| first(sample) - network(least_first)),
+                each(small, |sample| {
+                    first(sample) - network(&sample.first, least_first)
+                }),
             ),
             goal(
                 format!("warm event ÷ {least_warm} round trips of {trip} ms"),
                 1.06,
-                each(usual, |sample| warm(sample) / network(least_warm)),
+                each(usual, |sample| {
+                    median(&sample.warm, |event| {
+                        millis(event.took) / network(event, least_warm)
+                    })
+                }),
             ),
             goal(
                 format!("warm event, {} Regions ÷ 1 Region", self.usual),
@@ -285,10 +292,22 @@ fn memory(sample: &Sample) -> f64 {
     sample.peak_memory
 }
 
-/// The median of some events.
 fn trips_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> f64 {
-    let trips = events.into_iter().filter_map(|event| event.round_trips);
-    Figure::of(trips.map(number)).map_or(f64::NAN, |figure| figure.median)
+    median(events, |event| {
+        event
+            .round_trips
+            .map_or(f64::NAN, |chain| number(chain.length))
+    })
+}
+
+/// So many round trips, each as long as those of the event really were.
+fn network(event: &Event, count: u32) -> f64 {
+    event.network(count).unwrap_or(f64::NAN)
+}
+
+fn median<'a>(events: impl IntoIterator<Item = &'a Event>, value: impl Fn(&Event) -> f64) -> f64 {
+    let figure = Figure::of(events.into_iter().map(value));
+    figure.map_or(f64::NAN, |figure| figure.median)
 }
 
 fn calls_of(event: Option<Event>) -> f64 {
@@ -312,17 +331,22 @@ fn ratio(ours: Samples, theirs: Samples, value: fn(&Sample) -> f64) -> Option<Fi
 
 #[cfg(test)]
 mod tests {
+    use local_aws::Chain;
+
     use super::*;
     use crate::bench::contender::Contender;
     use crate::bench::results::Cell;
 
     const TRIP: Duration = Duration::from_millis(50);
 
-    fn event(took: u64, round_trips: Option<usize>) -> Event {
+    fn event(took: u64, round_trips: Option<u32>) -> Event {
         Event {
             took: Duration::from_millis(took),
             calls: 0,
-            round_trips,
+            round_trips: round_trips.map(|length| Chain {
+                length: usize::try_from(length).unwrap(),
+                took: TRIP * length,
+            }),
         }
     }
 
@@ -367,6 +391,8 @@ mod tests {
             round_trips: vec![Duration::ZERO, TRIP],
         };
         let goals = goals(&results, Facts::default());
+        let ratio = judged(&goals, "first event ÷ 6 round trips of 50 ms");
+        assert_eq!(ratio, (Some(320.0 / 300.0), Some(true)));
         // The ratio is taken within each repetition: 4 ÷ 2, 9 ÷ 3, 5 ÷ 2.
         assert_eq!(
             judged(&goals, "start ÷ that of the runtime alone"),

@@ -96,7 +96,7 @@ impl Cell {
             each(|sample| sample.peak_memory),
             self.count(|event| Some(event.calls)),
             match memory {
-                None => self.count(|event| event.round_trips),
+                None => self.count(|event| Some(event.round_trips?.length)),
                 // What happens to end late is taken for a chain there.
                 Some(_) => "–".to_owned(),
             },
@@ -171,5 +171,5 @@ fn sample(sample: &Sample) -> Value {
 }
 
 fn event(event: &Event) -> Value {
-    json!({ "ms": millis(event.took), "calls": event.calls, "roundTrips": event.round_trips })
+    json!({ "ms": millis(event.took), "calls": event.calls, "roundTrips": event.round_trips.map(|chain| chain.length), "roundTripsMs": event.round_trips.map(|chain| millis(chain.took)) })
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 use std::{env, io};
 
 use local_aws::loopback::Loopback;
-use local_aws::{Cloud, Invocation, RoundTrips, Setup};
+use local_aws::{Chain, Cloud, Invocation, RoundTrips, Setup};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::Instant;
 
 use crate::arguments::ALL_REGIONS;
@@ -56,7 +56,16 @@ pub(crate) struct Event {
     /// How many AWS calls were made.
     pub(crate) calls: usize,
     /// The longest chain of round trips; `None` where there is no delay.
-    pub(crate) round_trips: Option<usize>,
+    pub(crate) round_trips: Option<Chain>,
+}
+
+impl Event {
+    /// How long so many of the round trips take that the event had, in milliseconds.
+    pub(crate) fn network(&self, count: u32) -> Option<f64> {
+        let Chain { length, took } = self.round_trips?;
+        let length = u32::try_from(length).ok()?;
+        Some(millis(took.checked_div(length)? * count))
+    }
 }
 
 impl Sample {
@@ -121,6 +130,9 @@ impl Place {
         if let (Some(output), Some(_)) = (&mut output, &share) {
             output.read_line(&mut String::new()).await?;
             started = Instant::now();
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(b"\n").await?;
+            }
         }
         log.collect(output);
 
