@@ -4,10 +4,10 @@ use std::time::Duration;
 use std::{env, io};
 
 use local_aws::loopback::Loopback;
-use local_aws::{Chain, Cloud, Invocation, RoundTrips, Setup};
+use local_aws::{Chain, Cloud, FunctionError, Invocation, RoundTrips, Setup};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::arguments::ALL_REGIONS;
 use crate::bench::contender::{Contender, Kind};
@@ -23,8 +23,8 @@ const IGNORED_EVENT: &str = include_str!("../../../events/create-account-api-cal
 
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
 
-/// Longer than everything takes that does not hang.
-const LONGEST: Duration = Duration::from_mins(10);
+/// Longer than a start or an event takes that does not hang.
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// The first of the new accounts' ids; the others count up from it.
 const FIRST_ID: u64 = 700_000_000_000;
@@ -155,7 +155,6 @@ impl Place {
                 Err(error) => error.to_string(),
             },
             status = child.wait() => format!("it ended: {}", status?),
-            () = tokio::time::sleep(LONGEST) => format!("it takes more than {} s", LONGEST.as_secs()),
         };
         let _ = child.kill().await;
         let lines = log.lines();
@@ -192,7 +191,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn events(&mut self, started: Instant, warm: u32) -> io::Result<Sample> {
-        let start = self.loopback.asked().await.duration_since(started);
+        let asked = timeout(LONGEST, self.loopback.asked()).await?;
+        let start = asked.duration_since(started);
         let first = self.enroll(0).await?;
         let (cold, own_cold) = (usage(self.process)?, usage(std::process::id())?);
         let mut events = Vec::new();
@@ -255,7 +255,7 @@ impl Run<'_> {
         Ok(event)
     }
 
-    async fn event(&mut self, payload: Value) -> (Event, Result<Value, local_aws::FunctionError>) {
+    async fn event(&mut self, payload: Value) -> (Event, Result<Value, FunctionError>) {
         let before = self.calls();
         let _ = self.round_trips.take_longest_chain();
         let invocation = Invocation {
@@ -265,7 +265,17 @@ impl Run<'_> {
             attempt: 1,
         };
         let sent = Instant::now();
-        let reply = self.loopback.invoke(&invocation).await;
+        let reply = timeout(LONGEST, self.loopback.invoke(&invocation)).await;
+        let reply = reply.unwrap_or_else(|_| {
+            let what = match self.loopback.was_taken() {
+                true => "answer",
+                false => "take",
+            };
+            Err(FunctionError {
+                error_type: "Sandbox.Timedout".to_owned(),
+                message: format!("it did not {what} an event within {} s", LONGEST.as_secs()),
+            })
+        });
         let event = Event {
             took: sent.elapsed(),
             calls: self.calls() - before,
