@@ -267,10 +267,8 @@ impl Run<'_> {
         let sent = Instant::now();
         let reply = timeout(LONGEST, self.loopback.invoke(&invocation)).await;
         let reply = reply.unwrap_or_else(|_| {
-            let what = match self.loopback.was_taken() {
-                true => "answer",
-                false => "take",
-            };
+            let taken = self.loopback.was_taken();
+            let what = if taken { "answer" } else { "take" };
             Err(FunctionError {
                 error_type: "Sandbox.Timedout".to_owned(),
                 message: format!("it did not {what} an event within {} s", LONGEST.as_secs()),
