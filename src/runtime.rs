@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn no_time_is_left_after_the_deadline() {
         assert_eq!(time_left(0), Duration::ZERO);
-        assert_eq!(time_left(1_780_000_000_000 - 600_000_000_000), Duration::ZERO);
+        assert_eq!(
+            time_left(1_780_000_000_000 - 600_000_000_000),
+            Duration::ZERO
+        );
         assert!(time_left(u64::from(u32::MAX) * 1_000) > Duration::from_secs(1));
     }
 }
