@@ -31,7 +31,7 @@ AWS_METRICS = {
 ENROLL, RECONCILE = {"FunctionName": {"Ref": "EnrollFunction"}}, {"FunctionName": {"Ref": "ReconcileFunction"}}
 JOIN_RULE = {
     "EventBusName": {"Ref": "JoinBus"},
-    # Ref of a rule on such a bus is <bus>|<rule>.
+    # The end of rule/<bus>/<rule>; what Ref gives is not documented for such a rule.
     "RuleName": {"Fn::Select": [2, {"Fn::Split": ["/", {"Fn::GetAtt": ["JoinRule", "Arn"]}]}]},
 }
 
@@ -50,7 +50,7 @@ OURS = "GuardDutyEnroller"
 ALARMS = {
     "template": {
         "DeadLetterAlarm": ("ApproximateNumberOfMessagesVisible", queue("DeadLetterQueue"), "notBreaching"),
-        "DeadLetterAgeAlarm": ("ApproximateAgeOfOldestMessage", queue("DeadLetterQueue"), "notBreaching"),
+        "DeadLetterAgeAlarm": ("ApproximateNumberOfMessagesVisible", queue("DeadLetterQueue"), "ignore"),
         "RetryAgeAlarm": ("ApproximateAgeOfOldestMessage", queue("RetryQueue"), "notBreaching"),
         "EnrollErrorAlarm": ("Errors", ENROLL, "notBreaching"),
         "EnrollThrottleAlarm": ("Throttles", ENROLL, "notBreaching"),
@@ -74,6 +74,21 @@ ALARMS = {
     },
 }
 HOUR, DAY = 60 * 60, 24 * 60 * 60
+# What raises an alarm, where it is not a first message, error or event: the comparison and its threshold.
+LIMITS = {
+    "RetryAgeAlarm": ("GreaterThanOrEqualToThreshold", HOUR),
+    "EnrollDurationAlarm": ("GreaterThanOrEqualToThreshold", 54_000),
+    "GapAlarm": ("GreaterThanThreshold", 0),
+    "ReconcileMissingAlarm": ("LessThanThreshold", 1),
+    "ReconcileDurationAlarm": ("GreaterThanOrEqualToThreshold", 895_000),
+}
+# How many periods are looked at, and how many of them must be bad, where it is not one.
+WINDOWS = {
+    "DeadLetterAgeAlarm": (72, 72),
+    "EnrollThrottleAlarm": (3, 2),
+    "ReconcileThrottleAlarm": (3, 3),
+    "ReconcileMissingAlarm": ({"Ref": "ReconcileWindowHours"}, {"Ref": "ReconcileWindowHours"}),
+}
 
 findings = []
 
@@ -163,6 +178,10 @@ def check_alarm(template, known, name, alarm, expected):
     check("ActionsEnabled" not in alarm, f"{name}: its actions are on")
     gauge = metric in ("Gap", "Duration") or metric.startswith("Approximate")
     equal(statistic, "Maximum" if gauge else "Sum", f"{name}: statistic")
+    limit = (alarm["ComparisonOperator"], alarm["Threshold"])
+    equal(limit, LIMITS.get(name, ("GreaterThanOrEqualToThreshold", 1)), f"{name}: what raises it")
+    window = (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]))
+    equal(window, WINDOWS.get(name, (1, 1)), f"{name}: periods")
     check_window(template, name, alarm, period)
     description = text_of(alarm.get("AlarmDescription", ""))
     # The most that CloudWatch takes.
@@ -289,7 +308,7 @@ def check_dashboard(template, known):
     for name in ["SecondsToProtected", "NotEnabled", "Gap", "<DeadLetterQueue.QueueName>", "<RetryQueue.QueueName>"]:
         check(name in shown, f"the dashboard does not show {name}")
     queries = [widget for widget in widgets if widget["type"] == "log"]
-    equal(len(queries), 3, "the dashboard: tables of log lines")
+    equal(len(queries), 4, "the dashboard: tables of log lines")
     return len(widgets)
 
 

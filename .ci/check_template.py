@@ -61,6 +61,7 @@ OUTPUTS = {
     "EventBusArn",
     "FunctionName",
     "LogGroupName",
+    "ReconcileLogGroupName",
     "ReconcileFunctionName",
     "DeadLetterQueueUrl",
     "DeadLetterQueueArn",
@@ -266,7 +267,7 @@ def check_reconciling(resources, function, parameters):
             expression in SCHEDULES,
             f"whether ReconcileSchedule takes {expression!r}",
         )
-    equal(parameters["ReconcileMemorySize"]["Default"], 512, "the default memory of a reconcile")
+    equal(parameters["ReconcileMemorySize"]["Default"], 256, "the default memory of a reconcile")
 
 
 def check_queues(resources, function):

@@ -10,6 +10,7 @@ use crate::configuration::Configuration;
 pub struct Census {
     expected: Vec<(AccountId, Option<Email>)>,
     others: BTreeSet<AccountId>,
+    of_unknown_state: usize,
 }
 
 impl Census {
@@ -18,6 +19,8 @@ impl Census {
     pub fn of(listed: BTreeMap<AccountId, Account>, configuration: &Configuration) -> Self {
         let mut census = Self::default();
         for (id, account) in listed {
+            let unknown = matches!(account.state, State::Unknown(_));
+            census.of_unknown_state += usize::from(unknown);
             let wanted = account.state == State::Active
                 && id != configuration.administrator
                 && !configuration.excluded.contains(&id);
@@ -47,6 +50,12 @@ impl Census {
     #[must_use]
     pub fn knows(&self, id: AccountId) -> bool {
         self.place(id).is_some() || self.others.contains(&id)
+    }
+
+    /// How many accounts have a state that this version does not know: whether they should be members, nobody can say.
+    #[must_use]
+    pub fn of_unknown_state(&self) -> usize {
+        self.of_unknown_state
     }
 
     /// How many accounts the organization has.
@@ -104,6 +113,7 @@ mod tests {
         let expected: Vec<_> = census.expected().iter().map(|(id, _)| *id).collect();
         assert_eq!(expected, [id("444444444444")]);
         assert_eq!(census.listed(), 8);
+        assert_eq!(census.of_unknown_state(), 1);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn coverage(value: &str) -> Result<Coverage, String> {
             Region::known(name.trim()).ok_or_else(|| {
                 format!(
                     "{:?} is not a Region with GuardDuty; expected `all` or names such as `eu-west-1,us-east-1`",
-                    name.trim()
+                    SafeText::new(name.trim())
                 )
             })
         })
@@ -328,11 +328,20 @@ mod tests {
 
     #[test]
     fn an_address_in_a_variable_is_not_shown() {
-        let error = read(&[("EXCLUDED_ACCOUNTS", Some("someone@example.com"))]).unwrap_err();
-        assert!(
-            error.contains("<e-mail>") && !error.contains('@'),
-            "{error}"
-        );
+        for name in [
+            "ADMIN_ACCOUNT_ID",
+            "REGIONS",
+            "EXCLUDED_ACCOUNTS",
+            "RESUME_SUSPENDED_MEMBERS",
+            "RETRY_QUEUE_URL",
+            "LIST_ACCOUNTS_PER_SECOND",
+        ] {
+            let error = read(&[(name, Some("someone@example.com"))]).unwrap_err();
+            assert!(
+                error.contains("<e-mail>") && !error.contains('@'),
+                "{error}"
+            );
+        }
     }
 
     #[test]

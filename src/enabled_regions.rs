@@ -10,7 +10,7 @@ use aws_sdk_account::types::RegionOptStatus;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::region::{Coverage, Region};
 
 /// How long the answer counts. Ours: a burst of events asks once, and a Region that was opted into is covered soon.
@@ -72,12 +72,12 @@ impl EnabledRegions {
                 .region_opt_status_contains(RegionOptStatus::Enabled)
                 .region_opt_status_contains(RegionOptStatus::EnabledByDefault)
                 .max_results(50)
-                .set_next_token(page)
+                .set_next_token(page.clone())
                 .send()
                 .await?;
             let names = reply.regions().iter().filter_map(|r| r.region_name());
             regions.extend(names.filter_map(Region::named));
-            page = reply.next_token().map(str::to_owned);
+            page = failure::next_page(page.as_deref(), reply.next_token())?;
             if page.is_none() {
                 break;
             }

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::guardduty::GuardDuty;
 use crate::organization::Organization;
 use crate::outcome::{Ending, Outcome, Reason};
+use crate::pace::Pace;
 use crate::region::{Coverage, Region};
 use crate::verdict;
 
@@ -92,8 +93,15 @@ impl Enroller {
                 let accounts: Vec<AccountId> = accounts.into_iter().collect();
                 let guardduty = self.guardduty.in_region(&region);
                 let mut endings = Endings::new();
-                let work =
-                    enrollment::enroll(&guardduty, &accounts, described, rules, &mut endings);
+                let mut pace = Pace::none();
+                let work = enrollment::enroll(
+                    &guardduty,
+                    &accounts,
+                    described,
+                    rules,
+                    &mut pace,
+                    &mut endings,
+                );
                 // What was reached before the cutoff is in `endings` and stays.
                 let _: Result<(), _> = timeout_at(cutoff, work).await;
                 accounts

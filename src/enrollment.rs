@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use crate::account::{Account, AccountId, Email, State};
 use crate::configuration::Configuration;
 use crate::guardduty::{ACCOUNTS_A_CALL, CallFailed, RegionalGuardDuty};
 use crate::outcome::{Ending, Outcome, Reason};
+use crate::pace::Pace;
 use crate::region::Coverage;
 use crate::text::SafeText;
 use crate::verdict;
@@ -41,12 +44,14 @@ impl Rules {
 }
 
 /// Enrolls `accounts` in one Region: `GetMembers` beside `described`, then `CreateMembers` for those that are
-/// not `Enabled`, then `GetMembers` to see that it took. Each account has its ending in `endings` at the end.
+/// not `Enabled`, then `GetMembers` to see that it took. Each account has its ending in `endings` at the end. The
+/// caller has taken a turn of `pace`; further calls of `CreateMembers` for the same accounts take their own.
 pub async fn enroll(
     guardduty: &RegionalGuardDuty,
     accounts: &[AccountId],
     described: impl Future<Output = Described>,
     rules: Rules,
+    pace: &mut Pace,
     endings: &mut Endings,
 ) {
     let (memberships, described) = tokio::join!(memberships(guardduty, accounts, rules), described);
@@ -65,7 +70,7 @@ pub async fn enroll(
         }
     }
     for chunk in create.chunks(ACCOUNTS_A_CALL) {
-        let accepted = create_members(guardduty, chunk, rules, endings).await;
+        let accepted = create_members(guardduty, chunk, rules, pace, endings).await;
         confirm(guardduty, accepted, endings).await;
     }
     for chunk in resume.chunks(ACCOUNTS_A_CALL) {
@@ -95,6 +100,17 @@ async fn memberships(
     let mut memberships = BTreeMap::new();
     for chunk in accounts.chunks(ACCOUNTS_A_CALL) {
         let answer = guardduty.members(chunk).await;
+        if let Ok((members, _)) = &answer {
+            for (id, text) in &members.unprocessed {
+                if verdict::of_text(text.as_str()) == Outcome::Deferred(Reason::Unknown) {
+                    warn!(
+                        accountId = %id,
+                        result = %text,
+                        "GetMembers gave a text that this version does not know; it is read as: not a member"
+                    );
+                }
+            }
+        }
         memberships.extend(chunk.iter().map(|&id| {
             let membership = match &answer {
                 Err(failed) => Membership::NotKnown(ending_of(failed, rules)),
@@ -119,7 +135,8 @@ fn membership(status: Option<&str>, unprocessed: Option<&str>, detector_id: &str
             outcome @ Outcome::Deferred(Reason::InternalError | Reason::Throttled) => {
                 Membership::NotKnown(Ending::said(outcome, text).at(detector_id))
             }
-            // Any other text says in its own words that the account is not a member.
+            // Any other text is taken to say in its own words that the account is not a member: which words GuardDuty
+            // uses for that is not documented, and an account that is none must not wait for ever.
             _ => Membership::NotEnabled,
         },
     }
@@ -200,22 +217,23 @@ struct Accepted {
 
 type AcceptedAccounts = BTreeMap<AccountId, Accepted>;
 
-/// The most failed calls that are split to find the accounts which spoil them, for 50 accounts in one Region. Ours:
-/// one such account costs 12 calls (2 · log₂ 50), and a failure that splitting does not explain may not cost 99.
-const MOST_SPLITS: usize = 32;
-
 /// `CreateMembers` for up to 50 accounts. A call that fails because of what stood in it is split, until the
-/// account that spoils it stands alone.
+/// account that spoils it stands alone: 12 more calls (2 · log₂ 50) for one such account, 98 where all are.
 async fn create_members(
     guardduty: &RegionalGuardDuty,
     accounts: &[(AccountId, Email)],
     rules: Rules,
+    pace: &mut Pace,
     endings: &mut Endings,
 ) -> AcceptedAccounts {
     let mut all_accepted = AcceptedAccounts::new();
     let mut batches = vec![accounts.to_vec()];
-    let mut splits = 0;
+    let mut first = true;
     while let Some(batch) = batches.pop() {
+        // The first call had its turn before GetMembers was asked, so that no wait lies between the two.
+        if !std::mem::take(&mut first) {
+            pace.turn().await;
+        }
         let answer = guardduty.create_members(&batch).await;
         match (&answer, batch.as_slice()) {
             (Err(CallFailed::At(detector_id, failure)), [(id, email)])
@@ -227,9 +245,8 @@ async fn create_members(
                 endings.insert(*id, ending);
             }
             (Err(CallFailed::At(_, failure)), [_, _, ..])
-                if verdict::blames_the_request(failure) && splits < MOST_SPLITS =>
+                if verdict::blames_the_request(failure) =>
             {
-                splits += 1;
                 batches.extend(split(batch));
             }
             _ => {

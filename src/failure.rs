@@ -61,6 +61,18 @@ where
     }
 }
 
+/// The token of the next page, if there is one; `asked` is that of the page that just came.
+///
+/// # Errors
+/// Where both are the same: the pages would never end.
+pub fn next_page(asked: Option<&str>, next: Option<&str>) -> Result<Option<String>, Failure> {
+    let next = next.filter(|token| !token.is_empty());
+    if next.is_some() && next == asked {
+        return Err(Failure::no_answer("the same page token came twice"));
+    }
+    Ok(next.map(str::to_owned))
+}
+
 /// A certificate that is not trusted says nothing of where trust comes from, and is the same in every Region: without a
 /// word about it, a lost bundle of root certificates looks like an outage of all of AWS.
 fn with_trust_store(cause: &str) -> String {
@@ -102,6 +114,16 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_token_that_comes_twice_ends_the_paging() {
+        assert_eq!(next_page(None, Some("a")), Ok(Some("a".to_owned())));
+        assert_eq!(next_page(Some("a"), Some("b")), Ok(Some("b".to_owned())));
+        for none in [None, Some("")] {
+            assert_eq!(next_page(Some("a"), none), Ok(None));
+        }
+        assert!(next_page(Some("a"), Some("a")).is_err());
+    }
 
     #[test]
     fn an_untrusted_certificate_names_the_trust_store_and_nothing_else_does() {

@@ -13,7 +13,7 @@ use aws_sdk_guardduty::operation::get_members::GetMembersOutput;
 use aws_sdk_guardduty::types::{AccountDetail, Member, UnprocessedAccount};
 
 use crate::account::{AccountId, Email};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::region::Region;
 use crate::text::SafeText;
 use crate::verdict;
@@ -226,10 +226,7 @@ impl RegionalGuardDuty {
                     .await?;
                 Ok(MemberPage {
                     status: statuses(reply.members()).collect(),
-                    next: reply
-                        .next_token()
-                        .filter(|token| !token.is_empty())
-                        .map(str::to_owned),
+                    next: failure::next_page(page, reply.next_token())?,
                 })
             })
             .await?;

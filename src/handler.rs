@@ -20,7 +20,7 @@ use crate::metrics;
 use crate::outcome::{Ending, Outcome};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
-use crate::record::{Origin, Record};
+use crate::record::{self, Origin, Record};
 use crate::region::Region;
 use crate::reply;
 use crate::retry::{self, Message, Request, Settlement};
@@ -51,7 +51,7 @@ pub enum Error {
     InvalidEvent(#[from] InvalidEvent),
     /// A pair could not be handed on, or not even be named.
     #[error(
-        "{0}. Nothing is lost: Lambda runs the event again and then keeps it in the dead-letter queue"
+        "{0}. Nothing is lost: Lambda runs an event again and then keeps it in the dead-letter queue; a call that waits for its reply must be made again"
     )]
     NotHandedOn(String),
 }
@@ -94,7 +94,7 @@ impl Handler {
     async fn answer(&self, event: Event, invocation: &Invocation) -> Result<Value, Error> {
         match event {
             Event::Ignored(why) => {
-                info!(reason = why, "ignored");
+                info!(cause = why, "ignored");
                 Ok(reply::ignored(&why))
             }
             Event::Join(join) => self.join(join, invocation).await,
@@ -128,11 +128,12 @@ impl Handler {
                 join.event_id
                     .unwrap_or_else(|| invocation.request_id.clone()),
             ),
+            event_time: join.time.filter(|text| record::is_timestamp(text)),
             first_failed_at: None,
             attempts: 1,
         };
         let now = SystemTime::now();
-        let since = join.time.as_deref();
+        let since = origin.event_time.as_deref();
         let seconds = metrics::seconds_to_protected(since, now, outcomes(endings.iter()));
         metrics::protected(&seconds);
         let (mut heal, mut need_a_person) = (Vec::new(), Vec::new());
@@ -183,11 +184,11 @@ impl Handler {
                         add(join, regions, &mut pairs, &mut addresses);
                     }
                 }
-                Request::Nothing(why) => info!(reason = why, "ignored"),
+                Request::Nothing(why) => info!(cause = why, "ignored"),
             }
         }
         if let Some(Err(failure)) = &regions {
-            warn!(reason = %failure, "account:ListRegions named no Regions; redriven events wait");
+            warn!(cause = %failure, "account:ListRegions named no Regions; redriven events wait");
         }
         let endings = self.enroller.enroll(pairs, &addresses, cutoff).await;
         journal::summary(&endings);
@@ -201,7 +202,12 @@ impl Handler {
         let mut owners = Vec::new();
         for message in &readable {
             let own = endings_of(message, &endings);
-            let since = message.origin.first_failed_at.as_deref();
+            let origin = &message.origin;
+            let since = origin
+                .event_time
+                .as_ref()
+                .or(origin.first_failed_at.as_ref());
+            let since = since.map(String::as_str);
             let outcomes = outcomes(own.iter().map(|(pair, ending)| (pair, *ending)));
             seconds.extend(metrics::seconds_to_protected(since, now, outcomes));
             let settlement = match (&message.request, &regions) {
@@ -247,7 +253,7 @@ impl Handler {
                 Err(_) => ((0..letters.len()).collect(), NO_ANSWER.to_owned()),
             };
         error!(
-            reason = why,
+            cause = why,
             "dead letters could not be sent; their messages stay in the retry queue"
         );
         lost
@@ -258,7 +264,7 @@ impl Handler {
         let failures = timeout_at(limit, self.retries.postpone(messages)).await;
         for failure in failures.unwrap_or_else(|_| vec![NO_ANSWER.to_owned()]) {
             warn!(
-                reason = failure,
+                cause = failure,
                 "a message could not be postponed; it comes back after the queue's visibility timeout"
             );
         }
@@ -294,7 +300,7 @@ fn read(messages: &[SqsMessage], request_id: &str) -> (Vec<Message>, BTreeSet<St
                 let id = message.message_id.clone().unwrap_or_default();
                 error!(
                     messageId = id,
-                    reason = why,
+                    cause = why,
                     "a message of the retry queue cannot be read; SQS will move it to the dead-letter queue"
                 );
                 unreadable.insert(id);

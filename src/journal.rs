@@ -84,8 +84,19 @@ pub fn skipped(endings: &PairEndings) {
     }
 }
 
-/// One line for each Region of a reconcile.
-pub fn reconciled(region: &Region, report: &RegionReport) {
+/// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each pair
+/// that its report names.
+pub fn reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
+    for pair in report.pairs.iter().filter(|_| !dry_run) {
+        warn!(
+            accountId = %pair.account_id,
+            region = %region,
+            outcome = pair.outcome,
+            reason = pair.reason,
+            result = pair.result.as_ref().map(tracing::field::display),
+            "not enabled after a reconcile"
+        );
+    }
     let finding = report.finding.as_ref();
     info!(
         region = %region,
@@ -96,7 +107,9 @@ pub fn reconciled(region: &Region, report: &RegionReport) {
         notEnrolled = %json!(report.not_enrolled),
         undone = report.undone,
         gap = report.gap(),
+        throttled = report.throttled,
         stale = report.stale,
+        staleAccounts = %json!(report.stale_accounts),
         autoEnable = report.auto_enable,
         memberAccountLimitReached = report.member_account_limit_reached,
         reason = finding.map(|finding| finding.reason),
@@ -115,6 +128,8 @@ pub fn reconcile(report: &Report) {
         gap = report.gap,
         accountsListed = report.accounts_listed,
         accountsExpected = report.accounts_expected,
+        accountsOfUnknownState = report.accounts_of_unknown_state,
+        throttled = report.throttled,
         regions = report.regions.len(),
         reason = finding.map(|finding| finding.reason),
         result = finding

@@ -30,7 +30,7 @@ const SECONDS_TO_PROTECTED: &str = "SecondsToProtected";
 const DEAD_LETTERS: &str = "DeadLetters";
 /// Pairs whose answer this version does not know.
 const UNKNOWN_ANSWERS: &str = "UnknownAnswers";
-/// Pairs that were throttled.
+/// Pairs that were throttled; in a reconcile, pages too.
 const THROTTLED: &str = "Throttled";
 /// Pairs that should be `Enabled` and are not, at the end of a reconcile: in all, and by `Region`.
 const GAP: &str = "Gap";
@@ -165,8 +165,10 @@ pub fn reconcile(report: &Report) {
         return;
     }
     let mut findings = usize::from(report.finding.is_some());
+    counter!(THROTTLED).increment(u64_of(report.throttled));
     for (region, part) in &report.regions {
         counter!(ENROLLED).increment(u64_of(part.enrolled));
+        counter!(THROTTLED).increment(u64_of(part.throttled));
         for (reason, count) in &part.not_enrolled {
             by_reason(reason, u64_of(*count));
         }

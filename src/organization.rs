@@ -6,7 +6,7 @@ use aws_sdk_organizations::config::retry::RetryPartition;
 use aws_sdk_organizations::types;
 
 use crate::account::{Account, AccountId, Email, State};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
 /// The most accounts on a page of `ListAccounts` (Organizations API reference).
 const ACCOUNTS_A_PAGE: i32 = 20;
@@ -58,12 +58,16 @@ impl Organization {
             .set_next_token(page.map(str::to_owned))
             .send()
             .await?;
-        let accounts = reply.accounts().iter().filter_map(|listed| {
+        // The SDK reads a success without a body as a list without accounts, and that would be believed.
+        let listed = reply.accounts.as_ref().ok_or_else(|| {
+            Failure::no_answer("Organizations answered without a list of accounts")
+        })?;
+        let accounts = listed.iter().filter_map(|listed| {
             let id = listed.id()?.parse().ok()?;
             Some((id, account(listed)))
         });
-        let next = reply.next_token().filter(|token| !token.is_empty());
-        Ok((accounts.collect(), next.map(str::to_owned)))
+        let next = failure::next_page(page, reply.next_token())?;
+        Ok((accounts.collect(), next))
     }
 }
 

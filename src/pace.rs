@@ -27,10 +27,42 @@ impl Pace {
         }
     }
 
+    /// Every call may be made at once.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            base: Duration::ZERO,
+            step: Duration::ZERO,
+            next: Instant::now(),
+        }
+    }
+
     /// Waits for the next call's turn.
     pub async fn turn(&mut self) {
-        sleep_until(self.next).await;
+        // A timer that is due already may still take a millisecond.
+        if self.next > Instant::now() {
+            sleep_until(self.next).await;
+        }
         self.next = Instant::now() + self.step;
+    }
+
+    /// Makes a call at its turn, and again at a slower pace while it is throttled. `count` grows by the throttled calls.
+    pub async fn keep<T>(
+        &mut self,
+        count: &mut usize,
+        is_throttled: impl Fn(&T) -> bool,
+        call: impl AsyncFn() -> T,
+    ) -> T {
+        loop {
+            self.turn().await;
+            let answer = call().await;
+            let throttled = is_throttled(&answer);
+            self.learn(throttled);
+            if !throttled {
+                return answer;
+            }
+            *count += 1;
+        }
     }
 
     /// Goes at half the pace after a throttled call, and back by half towards the base after any other.
@@ -63,6 +95,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn without_a_pace_nobody_waits() {
+        let start = Instant::now();
+        let mut pace = Pace::none();
+        for _ in 0..3 {
+            pace.turn().await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_throttled_call_is_followed_by_a_longer_wait() {
         let mut pace = Pace::of(1);
         pace.turn().await;
@@ -70,6 +112,20 @@ mod tests {
         pace.learn(true);
         pace.turn().await;
         assert_eq!(start.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_call_is_made_again_until_it_is_answered() {
+        let start = Instant::now();
+        let calls = std::cell::Cell::new(0);
+        let mut count = 0;
+        let call = async || {
+            calls.set(calls.get() + 1);
+            calls.get()
+        };
+        let answer = Pace::of(1).keep(&mut count, |call| *call < 4, call).await;
+        assert_eq!((answer, count), (4, 3));
+        assert_eq!(start.elapsed().as_secs(), 2 + 4 + 8);
     }
 
     #[tokio::test(start_paused = true)]

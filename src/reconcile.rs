@@ -20,7 +20,7 @@ use crate::enabled_regions::EnabledRegions;
 use crate::enrollment::{self, Endings, Rules};
 use crate::event::Reconcile;
 use crate::failure::Failure;
-use crate::guardduty::{ACCOUNTS_A_CALL, GuardDuty, RegionalGuardDuty};
+use crate::guardduty::{ACCOUNTS_A_CALL, CallFailed, GuardDuty, RegionalGuardDuty};
 use crate::journal;
 use crate::organization::Organization;
 use crate::outcome::{Ending, Outcome, Reason};
@@ -61,21 +61,28 @@ impl<'a> Reconciler<'a> {
             ..Report::default()
         };
         let late = || Ending::plain(Outcome::Deferred(Reason::Deadline));
-        let compared = timeout_at(cutoff, self.prepare()).await;
+        let compared = timeout_at(cutoff, self.prepare(&mut report.throttled)).await;
         match compared.unwrap_or_else(|_| Err(late())) {
             Err(ending) => report.finding = Some(Finding::of(&ending)),
             Ok((regions, census)) => {
                 report.accounts_listed = Some(census.listed());
                 report.accounts_expected = Some(census.expected().len());
+                report.accounts_of_unknown_state = census.of_unknown_state();
                 let regions = regions.iter().map(async |region| {
                     let guardduty = self.guardduty.in_region(region);
                     let mut part = RegionReport::default();
-                    let work = self.region(&guardduty, &census, &mut part);
+                    let mut endings = Endings::new();
+                    let work = self.region(&guardduty, &census, &mut part, &mut endings);
                     if timeout_at(cutoff, work).await.is_err() {
+                        // What the call that was cut off had reached.
+                        for (id, ending) in endings.iter().filter(|(_, ending)| !throttled(ending))
+                        {
+                            part.count(*id, ending);
+                        }
                         part.finding.get_or_insert(Finding::of(&late()));
                     }
                     part.close(census.expected().len());
-                    journal::reconciled(region, &part);
+                    journal::reconciled(region, &part, self.dry_run);
                     (region.clone(), part)
                 });
                 report.regions = join_all(regions).await.into_iter().collect();
@@ -83,6 +90,7 @@ impl<'a> Reconciler<'a> {
             }
         }
         report.complete = report.finding.is_none()
+            && report.accounts_of_unknown_state == 0
             && report
                 .regions
                 .values()
@@ -93,27 +101,38 @@ impl<'a> Reconciler<'a> {
     }
 
     /// The Regions and the accounts, or why they are not known.
-    async fn prepare(&self) -> Result<(Arc<BTreeSet<Region>>, Census), Ending> {
+    async fn prepare(
+        &self,
+        throttled: &mut usize,
+    ) -> Result<(Arc<BTreeSet<Region>>, Census), Ending> {
         let failed =
             |failure: Failure| Ending::said(verdict::of_failure(&failure), &failure.to_string());
         let regions = self.enabled_regions.covered(&self.configuration.coverage);
-        let (regions, accounts) = tokio::join!(regions, self.accounts());
+        let (regions, accounts) = tokio::join!(regions, self.accounts(throttled));
         Ok((regions.map_err(failed)?, accounts.map_err(failed)?))
     }
 
-    async fn accounts(&self) -> Result<Census, Failure> {
+    /// The organization's accounts, page by page; a page that is throttled is asked for again, at a slower pace.
+    async fn accounts(&self, throttled: &mut usize) -> Result<Census, Failure> {
         let mut listed = BTreeMap::new();
         let mut pace = Pace::of(self.configuration.list_accounts_per_second);
         let mut token = None;
         loop {
-            pace.turn().await;
-            let (accounts, next) = self.organization.list(token.as_deref()).await?;
+            let is_throttled =
+                |page: &Result<_, Failure>| page.as_ref().is_err_and(verdict::is_throttling);
+            let list = async || self.organization.list(token.as_deref()).await;
+            let (accounts, next) = pace.keep(throttled, is_throttled, list).await?;
             listed.extend(accounts);
             if next.is_none() {
-                return Ok(Census::of(listed, self.configuration));
+                break;
             }
             token = next;
         }
+        if listed.is_empty() {
+            // The administrator is in its own organization: an empty list would call every member stale.
+            return Err(Failure::no_answer("ListAccounts named no account"));
+        }
+        Ok(Census::of(listed, self.configuration))
     }
 
     /// One Region's part. What is counted in `report` stays, wherever the run is cut off.
@@ -122,9 +141,13 @@ impl<'a> Reconciler<'a> {
         guardduty: &RegionalGuardDuty,
         census: &Census,
         report: &mut RegionReport,
+        endings: &mut Endings,
     ) {
         let rules = Rules::of(self.configuration);
-        match guardduty.organization_settings().await {
+        let mut pace = Pace::of(self.configuration.list_members_per_second);
+        let settings = async || guardduty.organization_settings().await;
+        let settings = pace.keep(&mut report.throttled, is_throttled, settings);
+        match settings.await {
             Ok(settings) => {
                 report.auto_enable = settings.auto_enable;
                 report.member_account_limit_reached = settings.member_limit_reached;
@@ -143,10 +166,8 @@ impl<'a> Reconciler<'a> {
         let Some(standings) = standings(guardduty, census, rules, pace, report).await else {
             return;
         };
-        let mut missing = Vec::new();
         for ((id, _), standing) in census.expected().iter().zip(&standings) {
             match standing {
-                Standing::Enabled => {}
                 Standing::Suspended if !rules.resume_suspended => {
                     let outcome = Outcome::Refused(Reason::MemberSuspended);
                     report.count(
@@ -158,16 +179,26 @@ impl<'a> Reconciler<'a> {
                 Standing::NotEnabled | Standing::Absent if self.dry_run => {
                     report.count_missing(*id, None);
                 }
-                Standing::Suspended | Standing::NotEnabled | Standing::Absent => missing.push(*id),
+                _ => {}
             }
         }
-        let pace = Pace::of(self.configuration.create_members_per_second);
-        enroll(guardduty, census, missing, rules, pace, report).await;
+        if !self.dry_run {
+            let missing = census.expected().iter().zip(&standings);
+            let missing = missing.filter(|(_, standing)| match standing {
+                Standing::Enabled => false,
+                Standing::Suspended => rules.resume_suspended,
+                Standing::NotEnabled | Standing::Absent => true,
+            });
+            let missing = missing.map(|((id, _), _)| *id);
+            let pace = Pace::of(self.configuration.create_members_per_second);
+            enroll(guardduty, census, missing, rules, pace, report, endings).await;
+        }
     }
 }
 
 /// An account's standing in a Region: a byte each, so that 50,000 accounts in 34 Regions are 1.7 MB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A member that is listed twice counts by the greater: enabled is never touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Absent,
     NotEnabled,
@@ -175,8 +206,8 @@ enum Standing {
     Enabled,
 }
 
-/// Reads the Region's members page by page, and keeps no page. `None` where a page failed: half a list says nothing of
-/// who is missing.
+/// Reads the Region's members page by page, and keeps no page; one that is throttled is asked for again, at a slower pace.
+/// `None` where a page failed: half a list says nothing of who is missing.
 async fn standings(
     guardduty: &RegionalGuardDuty,
     census: &Census,
@@ -188,8 +219,9 @@ async fn standings(
     let mut stale = BTreeSet::new();
     let mut token = None;
     loop {
-        pace.turn().await;
-        let members = match guardduty.list_members(token.as_deref()).await {
+        let list = async || guardduty.list_members(token.as_deref()).await;
+        let listed = pace.keep(&mut report.throttled, is_throttled, list);
+        let members = match listed.await {
             Ok(members) => members,
             Err(failed) => {
                 report.finding = Some(Finding::of(&enrollment::ending_of(&failed, rules)));
@@ -198,9 +230,7 @@ async fn standings(
         };
         for (id, status) in members.status {
             match census.place(id).and_then(|place| standings.get_mut(place)) {
-                // A member that is listed twice counts by its better word: enabled is never touched.
-                Some(standing) if is_better(&status, *standing) => *standing = standing_of(&status),
-                Some(_) => {}
+                Some(standing) => *standing = standing_of(&status).max(*standing),
                 None if census.knows(id) => {}
                 None => {
                     stale.insert(id);
@@ -222,6 +252,10 @@ async fn standings(
     Some(standings)
 }
 
+fn is_throttled<T>(answer: &Result<T, CallFailed>) -> bool {
+    matches!(answer, Err(CallFailed::At(_, failure)) if verdict::is_throttling(failure))
+}
+
 fn standing_of(status: &str) -> Standing {
     if enrollment::is_enabled(status) {
         Standing::Enabled
@@ -232,24 +266,26 @@ fn standing_of(status: &str) -> Standing {
     }
 }
 
-fn is_better(status: &str, than: Standing) -> bool {
-    than != Standing::Enabled && standing_of(status) != than
-}
-
 /// Enrolls accounts through the same path as a new one, 50 at a time. Throttled ones go round again at a slower pace;
-/// a refusal that is about the Region ends it.
+/// a refusal that is about the Region ends it. `endings` has what the call under way has reached.
 async fn enroll(
     guardduty: &RegionalGuardDuty,
     census: &Census,
-    missing: Vec<AccountId>,
+    mut missing: impl Iterator<Item = AccountId>,
     rules: Rules,
     mut pace: Pace,
     report: &mut RegionReport,
+    endings: &mut Endings,
 ) {
-    let mut left: VecDeque<AccountId> = missing.into();
-    while !left.is_empty() {
+    let mut again: VecDeque<AccountId> = VecDeque::new();
+    loop {
+        let mut ids: Vec<AccountId> = missing.by_ref().take(ACCOUNTS_A_CALL).collect();
+        let room = ACCOUNTS_A_CALL - ids.len();
+        ids.extend(again.drain(..room.min(again.len())));
+        if ids.is_empty() {
+            return;
+        }
         pace.turn().await;
-        let ids: Vec<AccountId> = left.drain(..left.len().min(ACCOUNTS_A_CALL)).collect();
         let described = ids.iter().filter_map(|&id| {
             let (_, email) = census.expected().get(census.place(id)?)?;
             let account = Account {
@@ -258,23 +294,28 @@ async fn enroll(
             };
             Some((id, Ok(account)))
         });
-        let described = Arc::new(described.collect());
-        let mut endings = Endings::new();
-        enrollment::enroll(guardduty, &ids, ready(described), rules, &mut endings).await;
-        let throttled = |ending: &Ending| ending.outcome == Outcome::Deferred(Reason::Throttled);
-        pace.learn(endings.values().any(throttled));
-        for (id, ending) in &endings {
+        let described = ready(Arc::new(described.collect()));
+        enrollment::enroll(guardduty, &ids, described, rules, &mut pace, endings).await;
+        let reached = std::mem::take(endings);
+        let before = again.len();
+        for (id, ending) in &reached {
             if throttled(ending) {
-                left.push_back(*id);
+                again.push_back(*id);
             } else {
                 report.count(*id, ending);
             }
         }
-        if let Some(ending) = about_the_region(&endings) {
+        report.throttled += again.len() - before;
+        pace.learn(again.len() > before);
+        if let Some(ending) = about_the_region(&reached) {
             report.finding = Some(Finding::of(ending));
             return;
         }
     }
+}
+
+fn throttled(ending: &Ending) -> bool {
+    ending.outcome == Outcome::Deferred(Reason::Throttled)
 }
 
 /// The refusal that every account of a call ended with, where it is about the Region and not about an account.
@@ -301,11 +342,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_is_listed_twice_counts_as_enabled_if_either_says_so() {
-        assert!(is_better("Enabled", Standing::Absent));
-        assert!(is_better("Enabled", Standing::Suspended));
-        assert!(!is_better("Removed", Standing::Enabled));
-        assert!(!is_better("Disabled", Standing::Enabled));
+    fn a_member_that_is_listed_twice_counts_by_its_better_word() {
+        let standings = ["Removed", "Disabled", "Enabled"].map(standing_of);
+        assert!(standings.is_sorted());
+        assert!(standing_of("Removed") > Standing::Absent);
     }
 
     #[test]

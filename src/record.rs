@@ -40,6 +40,9 @@ pub struct Record {
     pub last_failed_at: String,
     /// The event that named the account: the envelope's `id`, else the Lambda request id.
     pub event_id: Option<String>,
+    /// When the account joined, as that event says it (RFC 3339).
+    #[serde(default)]
+    pub event_time: Option<String>,
 }
 
 /// Where a pair came from, for its record.
@@ -47,6 +50,8 @@ pub struct Record {
 pub struct Origin {
     /// The event that named the account.
     pub event_id: Option<String>,
+    /// When the account joined, as that event says it.
+    pub event_time: Option<String>,
     /// When the pair failed first, where it failed before.
     pub first_failed_at: Option<String>,
     /// Tries so far, this one included.
@@ -85,6 +90,7 @@ impl Record {
                 .unwrap_or_else(|| now.clone()),
             last_failed_at: now,
             event_id: origin.event_id.clone(),
+            event_time: origin.event_time.clone(),
         })
     }
 }
@@ -122,6 +128,7 @@ mod tests {
     fn record(ending: &Ending) -> Option<Record> {
         let origin = Origin {
             event_id: Some("e-1".to_owned()),
+            event_time: Some("2026-05-28T20:26:00Z".to_owned()),
             first_failed_at: None,
             attempts: 1,
         };
@@ -155,6 +162,7 @@ mod tests {
                 "firstFailedAt": "2026-05-28T20:26:39Z",
                 "lastFailedAt": "2026-05-28T20:26:39Z",
                 "eventId": "e-1",
+                "eventTime": "2026-05-28T20:26:00Z",
             })
         );
     }

@@ -10,9 +10,12 @@ use crate::outcome::{Ending, Outcome, Reason};
 use crate::region::Region;
 use crate::text::SafeText;
 
-/// The most pairs, and the most stale members, that a Region's report names. Ours: 34 Regions with texts of 1,000
-/// characters are 4 MB, and Lambda's reply takes 6 MB (Lambda quotas).
+/// The most pairs, and the most stale members, that a Region's report names. Ours: 34 Regions with texts of 300
+/// characters of 4 bytes are 5 MB, and Lambda's reply takes 6 MB (Lambda quotas).
 pub const NAMED_A_REGION: usize = 100;
+
+/// The longest text of a pair in the report, in characters. No known answer of GuardDuty is longer than 200.
+const LONGEST_RESULT: usize = 300;
 
 /// The report of one run.
 #[derive(Debug, Default, Serialize)]
@@ -24,7 +27,8 @@ pub struct Report {
     pub started_at: String,
     /// When it ended (RFC 3339, UTC).
     pub ended_at: String,
-    /// Whether every pair was looked at before the deadline.
+    /// Whether every member was listed and every missing pair was tried, before the deadline. A pair that was tried can
+    /// have failed all the same: `gap` says so.
     pub complete: bool,
     /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
     /// where no Region could be compared: how much is missing is not known then.
@@ -33,6 +37,10 @@ pub struct Report {
     pub accounts_listed: Option<usize>,
     /// How many of them should be members: ACTIVE, not the administrator, not excluded.
     pub accounts_expected: Option<usize>,
+    /// How many of them have a state that this version does not know. They are left alone, and the run is not complete.
+    pub accounts_of_unknown_state: usize,
+    /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
+    pub throttled: usize,
     /// Why no Region could be compared, if that is so.
     pub finding: Option<Finding>,
     /// Each Region's part.
@@ -57,7 +65,10 @@ pub struct RegionReport {
     pub not_enrolled: BTreeMap<&'static str, usize>,
     /// Accounts that there was no time for, or that a finding kept from their turn.
     pub undone: usize,
-    /// Members that are no longer in the organization. They are reported, not removed.
+    /// Pages of `ListMembers` and pairs that were throttled beyond the SDK's own retries, and came to their turn again.
+    pub throttled: usize,
+    /// Members that were not among the organization's accounts when these were listed. They are reported, not removed:
+    /// an account that joined during the run is one of them, and so is a member by invitation.
     pub stale: usize,
     /// The organization's setting: `NEW`, `ALL` or `NONE`.
     pub auto_enable: Option<String>,
@@ -65,7 +76,7 @@ pub struct RegionReport {
     pub member_account_limit_reached: Option<bool>,
     /// The first pairs that are not `Enabled`.
     pub pairs: Vec<PairReport>,
-    /// The first members that are no longer in the organization.
+    /// The first of those members.
     pub stale_accounts: Vec<AccountId>,
 }
 
@@ -122,8 +133,12 @@ const fn cure(reason: Reason) -> &'static str {
         Reason::AccessDenied => {
             "mend the function's role or the service control policy that forbids the call"
         }
-        Reason::MemberLimitReached => "remove stale members, or ask AWS for a higher limit",
-        Reason::Deadline => "nothing: the next run goes on from here",
+        Reason::MemberLimitReached => {
+            "remove members that left the organization (look at each stale account with describe-account first), or ask AWS for a higher limit"
+        }
+        Reason::Deadline => {
+            "nothing where accounts were enrolled: the next run goes on from here. Where the lists themselves took all the time, see `throttled`, and raise LIST_ACCOUNTS_PER_SECOND or LIST_MEMBERS_PER_SECOND"
+        }
         Reason::Throttled | Reason::InternalError | Reason::Unavailable => {
             "nothing: the next run tries again; if it stays, see the AWS Health Dashboard"
         }
@@ -153,7 +168,7 @@ impl RegionReport {
             account_id: account,
             outcome: ending.outcome.name(),
             reason: Some(reason.code()),
-            result: ending.result.clone(),
+            result: ending.result.as_ref().map(|text| text.cut(LONGEST_RESULT)),
         });
     }
 
@@ -244,7 +259,10 @@ mod tests {
             ),
             (Reason::RegionDisabled, "enable the Region"),
             (Reason::AccessDenied, "mend the function's role"),
-            (Reason::MemberLimitReached, "remove stale members"),
+            (
+                Reason::MemberLimitReached,
+                "members that left the organization",
+            ),
             (Reason::Deadline, "goes on from here"),
             (Reason::Throttled, "tries again"),
             (Reason::InternalError, "tries again"),
@@ -264,13 +282,19 @@ mod tests {
 
     #[test]
     fn the_largest_report_fits_lambdas_reply() {
-        let text = "x".repeat(2_000);
+        for character in ["x", "\"", "ä", "\u{1f6a8}"] {
+            check_size(&character.repeat(2_000));
+        }
+    }
+
+    fn check_size(text: &str) {
         let mut regions = BTreeMap::new();
+        let outcome = Outcome::Refused(Reason::ManagementAccountNotEnabled);
+        let ending = Ending::said(outcome, text);
         for number in 0..40 {
             let mut region = RegionReport::default();
             for account in 0..1_000 {
-                let outcome = Outcome::Refused(Reason::ManagementAccountNotEnabled);
-                region.count(id(account), &Ending::said(outcome, &text));
+                region.count(id(account), &ending);
                 region.count_stale(id(account));
             }
             regions.insert(Region::named(&format!("eu-west-{number}")).unwrap(), region);

@@ -85,6 +85,7 @@ impl Message {
         let received = receive_count(message);
         let mut origin = Origin {
             event_id: None,
+            event_time: None,
             first_failed_at: None,
             attempts: received,
         };
@@ -94,6 +95,7 @@ impl Message {
             origin.attempts = tries_before(&record).saturating_add(received);
             origin.first_failed_at = Some(record.first_failed_at);
             origin.event_id = record.event_id.as_deref().map(bounded);
+            origin.event_time = record.event_time;
             let account = record
                 .account_id
                 .parse()
@@ -115,11 +117,12 @@ impl Message {
         };
         if let Request::Join(join) = &request {
             origin.event_id = join.event_id.clone().or(origin.event_id);
+            origin.event_time.clone_from(&join.time);
             origin.first_failed_at = origin.first_failed_at.or_else(|| join.time.clone());
         }
-        origin.first_failed_at = origin
-            .first_failed_at
-            .filter(|text| record::is_timestamp(text));
+        for time in [&mut origin.first_failed_at, &mut origin.event_time] {
+            *time = time.take().filter(|text| record::is_timestamp(text));
+        }
         Ok(Self {
             id: message.message_id.clone().unwrap_or_default(),
             receipt_handle: message.receipt_handle.clone(),
@@ -383,6 +386,7 @@ mod tests {
         });
         let origin = Origin {
             event_id: None,
+            event_time: None,
             first_failed_at: None,
             attempts,
         };

@@ -27,7 +27,16 @@ pub async fn serve(handler: Handler) -> Result<(), BoxError> {
             };
             // Boxed: the compiler gives up on the layout of a future that is this deeply nested.
             let reply = Box::pin(handler.handle(event.payload.get(), &invocation)).await;
-            reply.map_err(Diagnostic::from)
+            reply.map_err(|error| {
+                let said = Diagnostic::from(error);
+                // Nobody else writes it: the runtime hands it to Lambda without a line.
+                tracing::error!(
+                    errorType = said.error_type,
+                    errorMessage = said.error_message,
+                    "the invocation failed"
+                );
+                said
+            })
         }
     });
     Runtime::new(service)

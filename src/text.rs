@@ -40,12 +40,18 @@ impl SafeText {
         }
         safe.push_str(rest);
         let unfit = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
-        let mut characters = safe.chars();
-        let mut cut: String = characters.by_ref().take(LONGEST).collect();
+        Self(safe.replace(unfit, " ")).cut(LONGEST)
+    }
+
+    /// The text, cut at `longest` characters.
+    #[must_use]
+    pub fn cut(&self, longest: usize) -> Self {
+        let mut characters = self.0.chars();
+        let mut cut: String = characters.by_ref().take(longest).collect();
         if characters.next().is_some() {
             cut.push('…');
         }
-        Self(cut.replace(unfit, " "))
+        Self(cut)
     }
 
     /// The text.

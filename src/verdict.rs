@@ -169,6 +169,12 @@ pub fn blames_the_request(failure: &Failure) -> bool {
         )
 }
 
+/// Whether the call can be made again, only slower.
+#[must_use]
+pub fn is_throttling(failure: &Failure) -> bool {
+    of_failure(failure) == Deferred(Reason::Throttled)
+}
+
 /// Whether the cached detector is not ours (any more): look it up anew.
 #[must_use]
 pub fn blames_the_detector(failure: &Failure) -> bool {

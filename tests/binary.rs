@@ -14,7 +14,7 @@ use std::time::Duration;
 use local_aws::loopback::Loopback;
 use local_aws::{
     ADMIN_ACCOUNT, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FaultKind, FunctionError, Invocation,
-    NEW_ACCOUNT, RETRY_QUEUE_URL, Setup,
+    NEW_ACCOUNT, RETRY_QUEUE_URL, RoundTrips, Setup, TestAuthority,
 };
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -39,13 +39,29 @@ impl Run {
 
 /// Starts the binary, hands it the payloads one after another, and kills it.
 async fn run(cloud: &Cloud, variables: &[(&str, &str)], payloads: &[Value]) -> Run {
+    run_with(cloud, None, variables, payloads).await
+}
+
+/// The same, with AWS behind TLS where there is an authority for its certificate.
+async fn run_with(
+    cloud: &Cloud,
+    authority: Option<&TestAuthority>,
+    variables: &[(&str, &str)],
+    payloads: &[Value],
+) -> Run {
     let arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
     let mut loopback = Loopback::start(cloud, 0, arn).await.unwrap();
     let address = loopback.address();
+    let mut endpoint = format!("http://{address}");
+    if let Some(authority) = authority {
+        let near = RoundTrips::default();
+        let address = loopback.listen_over_tls(authority, &near).await.unwrap();
+        endpoint = format!("https://{address}");
+    }
     let child = Command::new(env!("CARGO_BIN_EXE_guardduty-enroller"))
         .env_clear()
         .envs([
-            ("AWS_ENDPOINT_URL", format!("http://{address}")),
+            ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
         ])
         .envs([
@@ -107,6 +123,39 @@ async fn the_real_binary_enrolls_an_account_and_logs_one_summary() {
         (&json!(4), &json!(4))
     );
     assert!(summary["timestamp"].is_string());
+}
+
+#[tokio::test]
+async fn an_authority_that_is_not_trusted_is_an_error_that_names_the_trust_store() {
+    let authority = TestAuthority::new().unwrap();
+    let stranger = TestAuthority::new().unwrap();
+    for (regions, trusted) in [("all", false), ("eu-west-1", false), ("eu-west-1", true)] {
+        let bundle = if trusted { &authority } else { &stranger };
+        let file = std::env::temp_dir().join(format!("trust-{}.pem", std::process::id()));
+        std::fs::write(&file, bundle.certificate()).unwrap();
+        let cloud = Cloud::new(&Setup::default());
+        let variables = [
+            ("REGIONS", regions),
+            ("SSL_CERT_FILE", file.to_str().unwrap()),
+        ];
+        let payload = json!({"accounts": [NEW_ACCOUNT]});
+        let run = run_with(&cloud, Some(&authority), &variables, &[payload]).await;
+        std::fs::remove_file(&file).unwrap();
+        match &run.replies[0] {
+            Ok(reply) => assert!(trusted, "{reply}"),
+            Err(error) => {
+                assert!(!trusted, "{error:?}");
+                assert_eq!(error.error_type, "NotHandedOn");
+                for part in [
+                    "invalid peer certificate",
+                    "the trust store is",
+                    "SSL_CERT_FILE",
+                ] {
+                    assert!(error.message.contains(part), "{part} in {error:?}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -238,6 +287,55 @@ async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
     let regions = lines.iter().filter(|line| line["message"] == "reconciled");
     // Two runs, four Regions.
     assert_eq!(regions.count(), 8);
+}
+
+#[tokio::test]
+async fn a_failed_invocation_is_a_line_with_its_type_and_message() {
+    let cloud = Cloud::new(&Setup::default());
+    let run = run(&cloud, &[], &[json!({})]).await;
+    assert!(run.replies[0].is_err());
+    let lines = run.lines();
+    let failed = lines
+        .iter()
+        .find(|line| line["message"] == "the invocation failed");
+    let failed = failed.expect("a line for the failed invocation");
+    assert_eq!(
+        (&failed["level"], &failed["errorType"]),
+        (&json!("ERROR"), &json!("InvalidEvent"))
+    );
+    assert!(
+        failed["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("no detail")
+    );
+}
+
+#[tokio::test]
+async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dry_run_are_not() {
+    let cloud = Cloud::new(&Setup::default());
+    let text = "Never seen before".to_owned();
+    let fault = Fault::always("CreateMembers", FaultKind::Unprocessed(text));
+    cloud.lock().faults.push(fault.in_region("eu-west-1"));
+    for (payload, count) in [
+        (json!({"reconcile": {"dryRun": true}}), 0),
+        (json!({"reconcile": {}}), 3),
+    ] {
+        let run = run(&cloud, &[], &[payload]).await;
+        let lines = run.lines();
+        let pairs = lines
+            .iter()
+            .filter(|line| line["message"] == "not enabled after a reconcile");
+        let pairs: Vec<&Value> = pairs.collect();
+        assert_eq!(pairs.len(), count);
+        for pair in pairs {
+            assert_eq!(
+                (&pair["region"], &pair["result"]),
+                (&json!("eu-west-1"), &json!("Never seen before"))
+            );
+            assert!(pair["accountId"].is_string());
+        }
+    }
 }
 
 #[tokio::test]

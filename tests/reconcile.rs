@@ -84,6 +84,9 @@ fn check_truth(world: &World, report: &Value) {
         return;
     }
     let expected = number(&report["accountsExpected"]);
+    // Not by the report's own word: what the organization really has.
+    let accounts = world.cloud.lock().organization.accounts.len();
+    assert_eq!(number(&report["accountsListed"]), accounts, "{report}");
     let mut gap = 0;
     for (region, part) in report["regions"].as_object().unwrap() {
         let not_enrolled = part["notEnrolled"]
@@ -397,6 +400,81 @@ async fn throttling_slows_the_region_down_until_everyone_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_is_throttled_is_asked_for_again_at_a_slower_pace() {
+    let world = world_of(&organization(120, 2), &[]);
+    reconcile(&world).await;
+    let throttled = FaultKind::Error {
+        status: 429,
+        code: None,
+        message: String::new(),
+    };
+    let operations = [
+        "ListAccounts",
+        "ListMembers",
+        "DescribeOrganizationConfiguration",
+    ];
+    for operation in operations {
+        // Not the first call: the one after a page that was read already, where there is one.
+        let fault = Fault::always(operation, throttled.clone()).from(2).first(3);
+        let fault = match operation {
+            "ListAccounts" => fault,
+            _ => fault.in_region(REGIONS[0]).from(1),
+        };
+        world.fault(fault);
+    }
+    let start = world.cloud.elapsed();
+    let report = reconcile(&world).await;
+    assert_eq!(
+        (&report["complete"], &report["throttled"]),
+        (&json!(true), &json!(3))
+    );
+    let counts = REGIONS[..2]
+        .iter()
+        .map(|region| &report["regions"][region]["throttled"]);
+    assert_eq!(counts.collect::<Vec<_>>(), [&json!(6), &json!(0)]);
+    assert!(world.cloud.elapsed() > start + Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_in_an_unknown_state_is_left_alone_and_the_run_is_not_complete() {
+    let world = world_of(&organization(3, 1), &[]);
+    let rename = || {
+        let mut cloud = world.cloud.lock();
+        let account = cloud.organization.accounts.get_mut(&id(1)).unwrap();
+        account.set_state("HIBERNATING");
+    };
+    rename();
+    let report = reconcile(&world).await;
+    assert_eq!(
+        (&report["complete"], &report["accountsOfUnknownState"]),
+        (&json!(false), &json!(1))
+    );
+    assert_eq!(report["regions"][REGIONS[0]]["enrolled"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_call_keeps_to_the_pace_of_the_region() {
+    let world = world_of(&organization(50, 1), &[]);
+    let spoils = FaultKind::Error {
+        status: 400,
+        code: Some("BadRequestException".to_owned()),
+        message: "an invalid or out-of-range value".to_owned(),
+    };
+    world.fault(Fault::always("CreateMembers", spoils).on_account(&id(7)));
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"][REGIONS[0]]["enrolled"], 49);
+    let times: Vec<_> = world
+        .calls("CreateMembers")
+        .iter()
+        .map(|call| call.at)
+        .collect();
+    assert!(times.len() > 5, "{times:?}");
+    for pair in times.windows(2) {
+        assert!(pair[1] >= pair[0] + Duration::from_secs(1), "{times:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_that_meets_everyone_ends_the_region_instead_of_a_thousand_calls() {
     let world = world_of(&organization(500, 1), &[]);
     let limit = "cannot create anymore members since it cannot exceed the maximum number of allowed members";
@@ -447,7 +525,9 @@ async fn an_organization_that_changes_while_it_is_listed_is_met_by_the_next_run(
             cloud.organization.accounts.insert(joined, account);
         }
     };
-    let (report, ()) = tokio::join!(reconcile(&world), change);
+    let payload = json!({"reconcile": {}}).to_string();
+    let (report, ()) = tokio::join!(world.invoke_raw(&payload, TIMEOUT), change);
+    let report = report.unwrap();
     assert_eq!(report["complete"], true);
     // GuardDuty refuses the account that left in a text that nobody knows.
     assert_eq!(
