@@ -55,6 +55,14 @@ where
                 }
             }
             SdkError::TimeoutError(_) => Self::no_answer("no answer in time"),
+            // An error of a proxy, such as a bare 429, has no body that the SDK can read; its status says enough.
+            SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
+                Self::Answered {
+                    status: answer.raw().status().as_u16(),
+                    code: None,
+                    message: SafeText::new(""),
+                }
+            }
             SdkError::ResponseError(_) => Self::no_answer("the answer could not be read"),
             other => Self::no_answer(&with_trust_store(&root_cause(other))),
         }

@@ -426,7 +426,8 @@ async fn a_page_that_is_throttled_is_asked_for_again_at_a_slower_pace() {
     let report = reconcile(&world).await;
     assert_eq!(
         (&report["complete"], &report["throttled"]),
-        (&json!(true), &json!(3))
+        (&json!(true), &json!(3)),
+        "{report}"
     );
     let counts = REGIONS[..2]
         .iter()
@@ -470,7 +471,8 @@ async fn a_split_call_keeps_to_the_pace_of_the_region() {
         .collect();
     assert!(times.len() > 5, "{times:?}");
     for pair in times.windows(2) {
-        assert!(pair[1] >= pair[0] + Duration::from_secs(1), "{times:?}");
+        // A second, less the GetMembers before the first.
+        assert!(pair[1] >= pair[0] + Duration::from_millis(900), "{times:?}");
     }
 }
 
