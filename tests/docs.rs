@@ -115,3 +115,21 @@ fn the_architecture_names_every_source_file_and_no_other() {
     named.sort();
     assert_eq!(named, files);
 }
+
+#[test]
+fn no_document_has_a_place_that_was_never_filled() {
+    let documents = [
+        include_str!("../README.md"),
+        include_str!("../docs/performance.md"),
+        OPERATIONS,
+        ARCHITECTURE,
+        include_str!("../docs/deploy.md"),
+        include_str!("../docs/testing.md"),
+    ];
+    for document in documents {
+        let word = document
+            .lines()
+            .find(|line| line.len() > 3 && line.chars().all(|c| c.is_ascii_uppercase()));
+        assert_eq!(word, None);
+    }
+}
