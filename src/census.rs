@@ -109,11 +109,12 @@ mod tests {
             ("777777777777", State::PendingClosure),
             ("888888888888", State::Closed),
             ("999999999999", State::Unknown("NEW".to_owned())),
+            ("999999999998", State::Unknown("none".to_owned())),
         ]);
         let expected: Vec<_> = census.expected().iter().map(|(id, _)| *id).collect();
         assert_eq!(expected, [id("444444444444")]);
-        assert_eq!(census.listed(), 8);
-        assert_eq!(census.of_unknown_state(), 1);
+        assert_eq!(census.listed(), 9);
+        assert_eq!(census.of_unknown_state(), 2);
     }
 
     #[test]

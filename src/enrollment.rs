@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::account::{Account, AccountId, Email, State};
 use crate::configuration::Configuration;
-use crate::guardduty::{ACCOUNTS_A_CALL, CallFailed, RegionalGuardDuty};
+use crate::guardduty::{ACCOUNTS_A_CALL, CallFailed, Members, RegionalGuardDuty};
 use crate::outcome::{Ending, Outcome, Reason};
 use crate::pace::Pace;
 use crate::region::Coverage;
@@ -101,14 +101,12 @@ async fn memberships(
     for chunk in accounts.chunks(ACCOUNTS_A_CALL) {
         let answer = guardduty.members(chunk).await;
         if let Ok((members, _)) = &answer {
-            for (id, text) in &members.unprocessed {
-                if verdict::of_text(text.as_str()) == Outcome::Deferred(Reason::Unknown) {
-                    warn!(
-                        accountId = %id,
-                        result = %text,
-                        "GetMembers gave a text that this version does not know; it is read as: not a member"
-                    );
-                }
+            for (id, text) in unknown(members) {
+                warn!(
+                    accountId = %id,
+                    result = %text,
+                    "GetMembers gave a text that this version does not know; it is read as: not a member"
+                );
             }
         }
         memberships.extend(chunk.iter().map(|&id| {
@@ -124,6 +122,16 @@ async fn memberships(
         }));
     }
     memberships
+}
+
+/// The texts of `GetMembers` that this version does not know.
+fn unknown(members: &Members) -> impl Iterator<Item = (&AccountId, &SafeText)> {
+    let unknown =
+        |text: &SafeText| verdict::of_text(text.as_str()) == Outcome::Deferred(Reason::Unknown);
+    members
+        .unprocessed
+        .iter()
+        .filter(move |(_, text)| unknown(text))
 }
 
 fn membership(status: Option<&str>, unprocessed: Option<&str>, detector_id: &str) -> Membership {
@@ -517,6 +525,22 @@ mod tests {
                 Ending::said(Outcome::Deferred(Reason::InternalError), "Internal error").at("d1")
             )
         );
+    }
+
+    #[test]
+    fn only_texts_that_this_version_does_not_know_are_told() {
+        let texts = [
+            "Internal error",
+            "Never seen",
+            "is not an associated member",
+        ];
+        let unprocessed = (0..).map(id).zip(texts.map(SafeText::new));
+        let members = Members {
+            unprocessed: unprocessed.collect(),
+            ..Members::default()
+        };
+        let told: Vec<_> = unknown(&members).map(|(id, _)| *id).collect();
+        assert_eq!(told, [id(1)]);
     }
 
     #[test]
