@@ -498,6 +498,49 @@ async fn a_refusal_that_meets_everyone_ends_the_region_instead_of_a_thousand_cal
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_region_with_a_finding_is_not_complete_even_where_everyone_was_tried() {
+    let world = world_of(&organization(3, 1), &[]);
+    let limit = "cannot create anymore members since it cannot exceed the maximum number of allowed members";
+    world.fault(Fault::always(
+        "CreateMembers",
+        FaultKind::Unprocessed(limit.to_owned()),
+    ));
+    let report = reconcile(&world).await;
+    let part = &report["regions"][REGIONS[0]];
+    assert_eq!(
+        (
+            &part["undone"],
+            &part["finding"]["reason"],
+            &report["complete"]
+        ),
+        (&json!(0), &json!("member-limit-reached"), &json!(false))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_last_call_had_reached_before_the_deadline_is_counted() {
+    let world = world_of(&organization(3, 1), &[]);
+    let text = FaultKind::Unprocessed("Internal error".to_owned());
+    world.fault(Fault::always("CreateMembers", text).on_account(&id(1)));
+    // The members are asked after once they are made, and that takes for ever.
+    world.fault(Fault::always("GetMembers", FaultKind::Delay(Duration::from_hours(1))).from(2));
+    let report = run(&world, &json!({"reconcile": {}}), Duration::from_secs(12)).await;
+    let part = &report["regions"][REGIONS[0]];
+    assert_eq!(
+        (
+            &part["notEnrolled"],
+            &part["undone"],
+            &part["finding"]["reason"]
+        ),
+        (&json!({"internal-error": 1}), &json!(2), &json!("deadline"))
+    );
+    for time in ["startedAt", "endedAt"] {
+        let time = report[time].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.len() == 20, "{time}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_region_that_was_opted_into_is_picked_up_by_the_next_run() {
     let world = world_of(&organization(3, 1), &[]);
     reconcile(&world).await;
