@@ -274,6 +274,22 @@ async fn members_that_left_the_organization_are_reported_and_not_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_is_excluded_or_suspended_by_aws_is_in_the_organization_all_the_same() {
+    let world = world_of(&organization(2, 1), &[("EXCLUDED_ACCOUNTS", &id(0))]);
+    let suspend = || {
+        let mut cloud = world.cloud.lock();
+        let accounts = &mut cloud.organization.accounts;
+        accounts.get_mut(&id(1)).unwrap().set_state("SUSPENDED");
+    };
+    suspend();
+    for number in [0, 1] {
+        set_member(&world, REGIONS[0], &id(number), "Enabled");
+    }
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"][REGIONS[0]]["stale"], 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_preflight_names_what_is_missing_in_each_region_with_its_cure() {
     let world = world_of(&organization(3, 4), &[]);
     let break_regions = || {
