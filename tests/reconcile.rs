@@ -404,6 +404,8 @@ async fn throttling_slows_the_region_down_until_everyone_is_done() {
     };
     world.fault(Fault::always("CreateMembers", throttled).first(6));
     let report = reconcile(&world).await;
+    // 50 pairs in each of the 6 calls.
+    assert_eq!(report["regions"][REGIONS[0]]["throttled"], 300);
     assert_eq!(
         (&report["complete"], &report["gap"]),
         (&json!(true), &json!(0))
