@@ -172,6 +172,8 @@ async fn a_reconcile_makes_the_fewest_calls_that_pages_and_batches_allow() {
         ),
         (6, 2, 2)
     );
+    // Nothing was throttled, so nothing slowed down: 6 pages and 3 calls of CreateMembers, a second apart (virtual time).
+    assert!(world.cloud.elapsed() < Duration::from_secs(5));
     // 119 accounts, 50 a call, asked before and after.
     assert_eq!((count("CreateMembers"), count("GetMembers")), (6, 12));
     world.forget_calls();
