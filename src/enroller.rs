@@ -11,12 +11,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::account::{Account, AccountId, Email};
 use crate::configuration::Configuration;
 use crate::enabled_regions::EnabledRegions;
-use crate::enrollment::{self, Described, Endings, Rules};
+use crate::enrollment::{Described, Enrollment, Rules};
 use crate::failure::Failure;
 use crate::guardduty::GuardDuty;
 use crate::organization::Organization;
 use crate::outcome::{Ending, Outcome, Reason};
 use crate::pace::Pace;
+use crate::pair::{Pair, PairEndings, Pairs};
 use crate::region::{Coverage, Region};
 use crate::verdict;
 
@@ -24,12 +25,6 @@ use crate::verdict;
 /// whole organization, shared with every other tool (Organizations quotas, read 2026-11). Ours: one event names one
 /// account as a rule; a batch of the retry queue goes slowly, the SDK backs off, and what is throttled is deferred.
 const DESCRIBES_AT_ONCE: usize = 4;
-
-/// Accounts by Region: the pairs to work on.
-pub type Pairs = BTreeMap<Region, BTreeSet<AccountId>>;
-
-/// One ending for each pair.
-pub type PairEndings = BTreeMap<(AccountId, Region), Ending>;
 
 /// Makes accounts GuardDuty members. Built once; its clients and detectors live as long as the environment.
 #[derive(Debug)]
@@ -55,29 +50,27 @@ impl Enroller {
     /// The Regions that every account is enrolled in.
     ///
     /// # Errors
-    /// With `REGIONS=all`, where AWS did not name the enabled Regions: no pair can be named then.
-    pub async fn regions(&self) -> Result<Arc<BTreeSet<Region>>, Failure> {
+    /// With `REGIONS=all`, where AWS did not name the enabled Regions before `cutoff`: no pair can be named then.
+    pub async fn regions(&self, cutoff: Instant) -> Result<Arc<BTreeSet<Region>>, Failure> {
         let coverage = &self.configuration.coverage;
-        self.enabled_regions.covered(coverage).await
+        timeout_at(cutoff, self.enabled_regions.covered(coverage))
+            .await
+            .unwrap_or_else(|_| Err(Failure::no_answer("no answer before the deadline")))
     }
 
     /// Gives each pair exactly one ending. A pair that is not done at `cutoff` is deferred; one Region's failure
-    /// touches no other. `addresses` serve where Organizations returns none.
-    pub async fn enroll(
-        &self,
-        pairs: Pairs,
-        addresses: &BTreeMap<AccountId, Email>,
-        cutoff: Instant,
-    ) -> PairEndings {
-        let mut all_endings = PairEndings::new();
-        let mut work = Pairs::new();
-        for (region, accounts) in pairs {
+    /// touches no other.
+    pub async fn enroll(&self, pairs: Pairs, cutoff: Instant) -> PairEndings {
+        let mut endings = PairEndings::new();
+        let mut work: BTreeMap<Region, Vec<AccountId>> = BTreeMap::new();
+        for (region, accounts) in pairs.by_region {
             for account in accounts {
                 if let Some(reason) = self.not_wanted(account, &region) {
+                    let region = region.clone();
                     let ending = Ending::plain(Outcome::Skipped(reason));
-                    all_endings.insert((account, region.clone()), ending);
+                    endings.insert(Pair { account, region }, ending);
                 } else {
-                    work.entry(region.clone()).or_default().insert(account);
+                    work.entry(region.clone()).or_default().push(account);
                 }
             }
         }
@@ -85,38 +78,26 @@ impl Enroller {
         // Half of the time: where Organizations hangs, GuardDuty's answers still end the pairs that are enabled.
         let now = Instant::now();
         let limit = now + cutoff.saturating_duration_since(now) / 2;
-        let described = self.describe(&accounts, addresses, limit).shared();
+        let described = self.describe(&accounts, &pairs.addresses, limit).shared();
         let rules = Rules::of(&self.configuration);
-        let regions = work.into_iter().map(|(region, accounts)| {
-            let described = described.clone();
-            async move {
-                let accounts: Vec<AccountId> = accounts.into_iter().collect();
-                let guardduty = self.guardduty.in_region(&region);
-                let mut endings = Endings::new();
-                let mut pace = Pace::none();
-                let work = enrollment::enroll(
-                    &guardduty,
-                    &accounts,
-                    described,
-                    rules,
-                    &mut pace,
-                    &mut endings,
-                );
-                // What was reached before the cutoff is in `endings` and stays.
-                let _: Result<(), _> = timeout_at(cutoff, work).await;
-                accounts
-                    .into_iter()
-                    .map(|account| {
-                        let ending = endings
-                            .remove(&account)
-                            .unwrap_or_else(|| Ending::plain(Outcome::Deferred(Reason::Deadline)));
-                        ((account, region.clone()), ending)
-                    })
-                    .collect::<Vec<_>>()
-            }
+        let regions = work.iter().map(async |(region, accounts)| {
+            let guardduty = self.guardduty.in_region(region);
+            let mut enrollment = Enrollment::new(&guardduty, rules, Pace::none());
+            let work = enrollment.run(accounts, described.clone());
+            // What was reached before the cutoff is in the enrollment's endings and stays.
+            let _: Result<(), _> = timeout_at(cutoff, work).await;
+            enrollment.endings
         });
-        all_endings.extend(join_all(regions).await.into_iter().flatten());
-        all_endings
+        let reached = join_all(regions).await;
+        for ((region, accounts), mut reached) in work.iter().zip(reached) {
+            endings.extend(accounts.iter().map(|&account| {
+                let region = region.clone();
+                let late = || Ending::plain(Outcome::Deferred(Reason::Deadline));
+                let ending = reached.remove(&account).unwrap_or_else(late);
+                (Pair { account, region }, ending)
+            }));
+        }
+        endings
     }
 
     /// Why a pair is not to be enrolled, as far as the configuration says it.
@@ -145,7 +126,7 @@ impl Enroller {
     ) -> Described {
         let mut calls = stream::iter(accounts)
             .map(|&id| async move {
-                let described = self.organization.describe(id).await;
+                let described = self.organization.describe_account(id).await;
                 (id, described_as(described, addresses.get(&id)))
             })
             .buffer_unordered(DESCRIBES_AT_ONCE);

@@ -74,8 +74,11 @@ pub struct Members {
     /// `relationshipStatus` by account. A free string: compare without case.
     pub status: BTreeMap<AccountId, String>,
     /// GuardDuty's text by account that it did not process.
-    pub unprocessed: BTreeMap<AccountId, SafeText>,
+    pub unprocessed: Unprocessed,
 }
+
+/// GuardDuty's text by account that it did not process (`unprocessedAccounts`).
+pub type Unprocessed = BTreeMap<AccountId, SafeText>;
 
 /// A page of `ListMembers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +122,7 @@ impl RegionalGuardDuty {
     ///
     /// # Errors
     /// Where the call came to no answer; nothing is known of the accounts then.
-    pub async fn members(&self, accounts: &[AccountId]) -> Result<At<Members>, CallFailed> {
+    pub async fn get_members(&self, accounts: &[AccountId]) -> Result<At<Members>, CallFailed> {
         let ids: Vec<String> = accounts.iter().map(ToString::to_string).collect();
         self.at_detector(async |detector_id| {
             let reply = self
@@ -141,7 +144,7 @@ impl RegionalGuardDuty {
     pub async fn create_members(
         &self,
         accounts: &[(AccountId, Email)],
-    ) -> Result<At<BTreeMap<AccountId, SafeText>>, CallFailed> {
+    ) -> Result<At<Unprocessed>, CallFailed> {
         self.at_detector(async |detector_id| {
             let details = accounts.iter().map(|(id, email)| {
                 AccountDetail::builder()
@@ -166,10 +169,10 @@ impl RegionalGuardDuty {
     ///
     /// # Errors
     /// Where the call came to no answer; it may have taken effect all the same.
-    pub async fn start_monitoring(
+    pub async fn start_monitoring_members(
         &self,
         accounts: &[AccountId],
-    ) -> Result<At<BTreeMap<AccountId, SafeText>>, CallFailed> {
+    ) -> Result<At<Unprocessed>, CallFailed> {
         let ids: Vec<String> = accounts.iter().map(ToString::to_string).collect();
         self.at_detector(async |detector_id| {
             let reply = self
@@ -188,7 +191,9 @@ impl RegionalGuardDuty {
     ///
     /// # Errors
     /// Where the call came to no answer.
-    pub async fn organization_settings(&self) -> Result<OrganizationSettings, CallFailed> {
+    pub async fn describe_organization_configuration(
+        &self,
+    ) -> Result<OrganizationSettings, CallFailed> {
         let (settings, _) = self
             .at_detector(async |detector_id| {
                 let reply = self
@@ -322,7 +327,7 @@ fn statuses(members: &[Member]) -> impl Iterator<Item = (AccountId, String)> {
 }
 
 /// GuardDuty's text by account. HTTP 200 says nothing: an account in this list was not processed.
-fn unprocessed(accounts: &[UnprocessedAccount]) -> BTreeMap<AccountId, SafeText> {
+fn unprocessed(accounts: &[UnprocessedAccount]) -> Unprocessed {
     let texts = accounts.iter().filter_map(|account| {
         let id = account.account_id()?.parse().ok()?;
         Some((id, SafeText::new(account.result().unwrap_or_default())))

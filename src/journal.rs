@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use tracing::{error, info, warn};
 
-use crate::enroller::PairEndings;
 use crate::outcome::{Outcome, Reason};
+use crate::pair::PairEndings;
 use crate::record::Record;
 use crate::region::Region;
 use crate::report::{RegionReport, Report};
@@ -16,7 +16,7 @@ use crate::report::{RegionReport, Report};
 pub fn summary(endings: &PairEndings) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for ((account, region), ending) in endings {
+    for (pair, ending) in endings {
         let outcome = ending.outcome;
         *counts.entry(outcome.name()).or_default() += 1;
         let Some(reason) = outcome.reason() else {
@@ -26,15 +26,15 @@ pub fn summary(endings: &PairEndings) {
         let result = ending.result.as_ref().map(tracing::field::display);
         match outcome {
             Outcome::Deferred(Reason::Unknown) => warn!(
-                accountId = %account,
-                region = %region,
+                accountId = %pair.account,
+                region = %pair.region,
                 reason = reason.code(),
                 result,
                 "an answer that this version does not know; it is tried again"
             ),
             Outcome::Skipped(Reason::NoDetector) => warn!(
-                accountId = %account,
-                region = %region,
+                accountId = %pair.account,
+                region = %pair.region,
                 reason = reason.code(),
                 "skipped: GuardDuty has no detector in this Region"
             ),
@@ -72,11 +72,11 @@ pub fn dead_letters(records: &[Record]) {
 
 /// One line for each pair of the retry queue that ends without being enrolled.
 pub fn skipped(endings: &PairEndings) {
-    for ((account, region), ending) in endings {
+    for (pair, ending) in endings {
         if let Outcome::Skipped(reason) = ending.outcome {
             info!(
-                accountId = %account,
-                region = %region,
+                accountId = %pair.account,
+                region = %pair.region,
                 reason = reason.code(),
                 "skipped: a pair of the retry queue is not to be enrolled any more"
             );
@@ -84,27 +84,27 @@ pub fn skipped(endings: &PairEndings) {
     }
 }
 
-/// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each pair
-/// that its report names.
+/// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each
+/// account that its report names.
 pub fn reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
-    for pair in report.pairs.iter().filter(|_| !dry_run) {
+    for account in report.accounts.iter().filter(|_| !dry_run) {
         warn!(
-            accountId = %pair.account_id,
+            accountId = %account.account_id,
             region = %region,
-            outcome = pair.outcome,
-            reason = pair.reason,
-            result = pair.result.as_ref().map(tracing::field::display),
+            outcome = account.outcome,
+            reason = account.reason,
+            result = account.result.as_ref().map(tracing::field::display),
             "not enabled after a reconcile"
         );
     }
-    let finding = report.finding.as_ref();
+    let blocked = report.blocked.as_ref();
     info!(
         region = %region,
         expected = report.expected,
         enabled = report.enabled,
         enrolled = report.enrolled,
         missing = report.missing,
-        notEnrolled = %json!(report.not_enrolled),
+        notEnabled = %json!(report.not_enabled),
         undone = report.undone,
         gap = report.gap(),
         throttled = report.throttled,
@@ -112,16 +112,16 @@ pub fn reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
         staleAccounts = %json!(report.stale_accounts),
         autoEnable = report.auto_enable,
         memberAccountLimitReached = report.member_account_limit_reached,
-        reason = finding.map(|finding| finding.reason),
-        result = finding.and_then(|finding| finding.result.as_ref()).map(tracing::field::display),
-        cure = finding.map(|finding| finding.cure),
+        reason = blocked.map(|blocked| blocked.reason),
+        result = blocked.and_then(|blocked| blocked.result.as_ref()).map(tracing::field::display),
+        cure = blocked.map(|blocked| blocked.cure),
         "reconciled"
     );
 }
 
 /// One line for a whole reconcile.
 pub fn reconcile(report: &Report) {
-    let finding = report.finding.as_ref();
+    let blocked = report.blocked.as_ref();
     info!(
         dryRun = report.dry_run,
         complete = report.complete,
@@ -131,11 +131,11 @@ pub fn reconcile(report: &Report) {
         accountsOfUnknownState = report.accounts_of_unknown_state,
         throttled = report.throttled,
         regions = report.regions.len(),
-        reason = finding.map(|finding| finding.reason),
-        result = finding
-            .and_then(|finding| finding.result.as_ref())
+        reason = blocked.map(|blocked| blocked.reason),
+        result = blocked
+            .and_then(|blocked| blocked.result.as_ref())
             .map(tracing::field::display),
-        cure = finding.map(|finding| finding.cure),
+        cure = blocked.map(|blocked| blocked.cure),
         "reconcile ended"
     );
 }

@@ -12,8 +12,8 @@ use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::account::AccountId;
-use crate::enroller::PairEndings;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::{Ending, Outcome, Reason};
+use crate::pair::{Pair, PairEndings};
 use crate::record;
 use crate::report::Report;
 
@@ -34,8 +34,8 @@ const UNKNOWN_ANSWERS: &str = "UnknownAnswers";
 const THROTTLED: &str = "Throttled";
 /// Pairs that should be `Enabled` and are not, at the end of a reconcile: in all, and by `Region`.
 const GAP: &str = "Gap";
-/// Regions that a reconcile could not compare, or not to the end.
-const FINDINGS: &str = "Findings";
+/// Regions that a reconcile could not compare, or not to the end; one where it could compare none.
+const BLOCKED: &str = "Blocked";
 /// Reconciles that looked at every pair.
 const RECONCILE_COMPLETED: &str = "ReconcileCompleted";
 
@@ -58,7 +58,7 @@ pub fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         DEAD_LETTERS,
         UNKNOWN_ANSWERS,
         THROTTLED,
-        FINDINGS,
+        BLOCKED,
         RECONCILE_COMPLETED,
     ];
     for name in counters {
@@ -83,13 +83,13 @@ pub fn pairs(endings: &PairEndings) {
     let mut reasons: BTreeMap<Reason, u64> = BTreeMap::new();
     let mut regions: BTreeMap<&str, u64> = BTreeMap::new();
     let mut enrolled = 0;
-    for ((_, region), ending) in endings {
+    for (pair, ending) in endings {
         match ending.outcome {
             Outcome::Enrolled => enrolled += 1,
             Outcome::AlreadyEnabled | Outcome::Skipped(_) => {}
             Outcome::Pending(reason) | Outcome::Deferred(reason) | Outcome::Refused(reason) => {
                 *reasons.entry(reason).or_default() += 1;
-                *regions.entry(region.as_str()).or_default() += 1;
+                *regions.entry(pair.region.as_str()).or_default() += 1;
             }
         }
     }
@@ -114,17 +114,18 @@ fn by_reason(reason: &'static str, count: u64) {
 
 /// The seconds from `since` (RFC 3339) to `now`, once for each account whose pairs are all enabled, at least one of them
 /// just now.
-pub fn seconds_to_protected(
+pub fn seconds_to_protected<'a>(
     since: Option<&str>,
     now: SystemTime,
-    endings: impl Iterator<Item = (AccountId, Outcome)>,
+    endings: impl Iterator<Item = (&'a Pair, &'a Ending)>,
 ) -> Vec<f64> {
     let Some(seconds) = since.and_then(|since| record::seconds_since(since, now)) else {
         return Vec::new();
     };
     let mut accounts: BTreeMap<AccountId, Vec<Outcome>> = BTreeMap::new();
-    for (account, outcome) in endings {
-        accounts.entry(account).or_default().push(outcome);
+    for (pair, ending) in endings {
+        let outcomes = accounts.entry(pair.account).or_default();
+        outcomes.push(ending.outcome);
     }
     let is_protected = |outcomes: &&Vec<Outcome>| {
         let done = outcomes.iter().all(|outcome| {
@@ -135,11 +136,8 @@ pub fn seconds_to_protected(
         });
         done && outcomes.contains(&Outcome::Enrolled)
     };
-    accounts
-        .values()
-        .filter(is_protected)
-        .map(|_| seconds)
-        .collect()
+    let protected = accounts.values().filter(is_protected);
+    protected.map(|_| seconds).collect()
 }
 
 /// Reports the seconds that accounts took.
@@ -164,22 +162,22 @@ pub fn reconcile(report: &Report) {
     if report.dry_run {
         return;
     }
-    let mut findings = usize::from(report.finding.is_some());
+    let mut blocked = usize::from(report.blocked.is_some());
     counter!(THROTTLED).increment(u64_of(report.throttled));
     for (region, part) in &report.regions {
         counter!(ENROLLED).increment(u64_of(part.enrolled));
         counter!(THROTTLED).increment(u64_of(part.throttled));
-        for (reason, count) in &part.not_enrolled {
+        for (reason, count) in &part.not_enabled {
             by_reason(reason, u64_of(*count));
         }
         histogram!(GAP, "Region" => region.to_string()).record(f64_of(part.gap()));
-        findings += usize::from(part.finding.is_some());
+        blocked += usize::from(part.blocked.is_some());
     }
     // Where nothing could be compared the gap is not known: no data, not zero.
     if let Some(gap) = report.gap {
         histogram!(GAP).record(f64_of(gap));
     }
-    counter!(FINDINGS).increment(u64_of(findings));
+    counter!(BLOCKED).increment(u64_of(blocked));
     counter!(RECONCILE_COMPLETED).increment(u64::from(report.complete));
 }
 
@@ -197,6 +195,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::region::Region;
 
     fn id(number: u64) -> AccountId {
         format!("{number:012}").parse().unwrap()
@@ -206,24 +205,31 @@ mod tests {
     fn an_account_is_measured_once_all_its_pairs_are_done_and_one_of_them_just_now() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000);
         let since = Some("2026-05-28T20:26:30Z");
-        let measured = |outcomes: &[(u64, Outcome)]| {
-            let outcomes = outcomes
+        let measured = |since, outcomes: &[(u64, Outcome)]| {
+            let regions = ["eu-west-1", "us-east-1", "us-west-2"].into_iter().cycle();
+            let endings = outcomes
                 .iter()
-                .map(|(number, outcome)| (id(*number), *outcome));
-            seconds_to_protected(since, now, outcomes)
+                .zip(regions)
+                .map(|(&(number, outcome), region)| {
+                    let region = Region::known(region).unwrap();
+                    let account = id(number);
+                    (Pair { account, region }, Ending::plain(outcome))
+                });
+            let endings: Vec<_> = endings.collect();
+            let endings = endings.iter().map(|(pair, ending)| (pair, ending));
+            seconds_to_protected(since, now, endings)
         };
         let waits = Outcome::Deferred(Reason::Throttled);
         let skipped = Outcome::Skipped(Reason::NoDetector);
         let (new, old) = (Outcome::Enrolled, Outcome::AlreadyEnabled);
         assert_eq!(
-            measured(&[(1, new), (1, old), (1, skipped), (2, new)]),
+            measured(since, &[(1, new), (1, old), (1, skipped), (2, new)]),
             [10.0, 10.0]
         );
         assert_eq!(
-            measured(&[(1, new), (1, waits), (2, old), (3, skipped)]),
+            measured(since, &[(1, new), (1, waits), (2, old), (3, skipped)]),
             [0.0; 0]
         );
-        let unknown = seconds_to_protected(None, now, [(id(1), new)].into_iter());
-        assert_eq!(unknown, [0.0; 0]);
+        assert_eq!(measured(None, &[(1, new)]), [0.0; 0]);
     }
 }

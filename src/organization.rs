@@ -33,7 +33,7 @@ impl Organization {
     ///
     /// # Errors
     /// Where Organizations did not describe the account.
-    pub async fn describe(&self, id: AccountId) -> Result<Account, Failure> {
+    pub async fn describe_account(&self, id: AccountId) -> Result<Account, Failure> {
         let reply = self
             .client
             .describe_account()
@@ -50,7 +50,7 @@ impl Organization {
     ///
     /// # Errors
     /// Where Organizations did not answer.
-    pub async fn list(&self, page: Option<&str>) -> Result<AccountPage, Failure> {
+    pub async fn list_accounts(&self, page: Option<&str>) -> Result<AccountPage, Failure> {
         let reply = self
             .client
             .list_accounts()

@@ -17,7 +17,7 @@ use crate::account::{Account, AccountId, State};
 use crate::census::Census;
 use crate::configuration::Configuration;
 use crate::enabled_regions::EnabledRegions;
-use crate::enrollment::{self, Endings, Rules};
+use crate::enrollment::{Described, Endings, Enrollment, Rules};
 use crate::event::Reconcile;
 use crate::failure::Failure;
 use crate::guardduty::{ACCOUNTS_A_CALL, CallFailed, GuardDuty, RegionalGuardDuty};
@@ -27,7 +27,8 @@ use crate::outcome::{Ending, Outcome, Reason};
 use crate::pace::Pace;
 use crate::record;
 use crate::region::Region;
-use crate::report::{Finding, RegionReport, Report};
+use crate::report::{Blocked, RegionReport, Report};
+use crate::standing::{Standing, left_suspended};
 use crate::verdict;
 
 /// Compares and enrolls. Built anew for each run: what it knows must not be older than the run.
@@ -63,23 +64,25 @@ impl<'a> Reconciler<'a> {
         let late = || Ending::plain(Outcome::Deferred(Reason::Deadline));
         let compared = timeout_at(cutoff, self.prepare(&mut report.throttled)).await;
         match compared.unwrap_or_else(|_| Err(late())) {
-            Err(ending) => report.finding = Some(Finding::of(&ending)),
+            Err(ending) => report.blocked = Some(Blocked::by(&ending)),
             Ok((regions, census)) => {
                 report.accounts_listed = Some(census.listed());
                 report.accounts_expected = Some(census.expected().len());
                 report.accounts_of_unknown_state = census.of_unknown_state();
                 let regions = regions.iter().map(async |region| {
                     let guardduty = self.guardduty.in_region(region);
+                    let rules = Rules::of(self.configuration);
+                    let pace = Pace::of(self.configuration.create_members_per_second);
+                    let mut enrollment = Enrollment::new(&guardduty, rules, pace);
                     let mut part = RegionReport::default();
-                    let mut endings = Endings::new();
-                    let work = self.region(&guardduty, &census, &mut part, &mut endings);
+                    let work = self.region(&guardduty, &census, rules, &mut enrollment, &mut part);
                     if timeout_at(cutoff, work).await.is_err() {
                         // What the call that was cut off had reached.
-                        for (id, ending) in endings.iter().filter(|(_, ending)| !throttled(ending))
-                        {
+                        let reached = enrollment.endings.iter();
+                        for (id, ending) in reached.filter(|(_, ending)| !throttled(ending)) {
                             part.count(*id, ending);
                         }
-                        part.finding.get_or_insert(Finding::of(&late()));
+                        part.blocked.get_or_insert(Blocked::by(&late()));
                     }
                     part.close(census.expected().len());
                     journal::reconciled(region, &part, self.dry_run);
@@ -89,12 +92,12 @@ impl<'a> Reconciler<'a> {
                 report.gap = Some(report.regions.values().map(RegionReport::gap).sum());
             }
         }
-        report.complete = report.finding.is_none()
+        report.complete = report.blocked.is_none()
             && report.accounts_of_unknown_state == 0
             && report
                 .regions
                 .values()
-                .all(|part| part.finding.is_none() && part.undone == 0);
+                .all(|part| part.blocked.is_none() && part.undone == 0);
         report.ended_at = record::timestamp(SystemTime::now());
         journal::reconcile(&report);
         report
@@ -120,7 +123,7 @@ impl<'a> Reconciler<'a> {
         loop {
             let is_throttled =
                 |page: &Result<_, Failure>| page.as_ref().is_err_and(verdict::is_throttling);
-            let list = async || self.organization.list(token.as_deref()).await;
+            let list = async || self.organization.list_accounts(token.as_deref()).await;
             let (accounts, next) = pace.keep(throttled, is_throttled, list).await?;
             listed.extend(accounts);
             if next.is_none() {
@@ -140,12 +143,12 @@ impl<'a> Reconciler<'a> {
         &self,
         guardduty: &RegionalGuardDuty,
         census: &Census,
+        rules: Rules,
+        enrollment: &mut Enrollment<'_>,
         report: &mut RegionReport,
-        endings: &mut Endings,
     ) {
-        let rules = Rules::of(self.configuration);
         let mut pace = Pace::of(self.configuration.list_members_per_second);
-        let settings = async || guardduty.organization_settings().await;
+        let settings = async || guardduty.describe_organization_configuration().await;
         let settings = pace.keep(&mut report.throttled, is_throttled, settings);
         match settings.await {
             Ok(settings) => {
@@ -153,91 +156,73 @@ impl<'a> Reconciler<'a> {
                 report.member_account_limit_reached = settings.member_limit_reached;
             }
             Err(failed) => {
-                let mut ending = enrollment::ending_of(&failed, rules);
+                let mut ending = rules.ending_of(&failed);
                 if ending.outcome == Outcome::Deferred(Reason::Unknown) {
                     // GuardDuty answers this call to the delegated administrator only.
                     ending.outcome = Outcome::Refused(Reason::NotAdministrator);
                 }
-                report.finding = Some(Finding::of(&ending));
+                report.blocked = Some(Blocked::by(&ending));
                 return;
             }
         }
         let pace = Pace::of(self.configuration.list_members_per_second);
-        let Some(standings) = standings(guardduty, census, rules, pace, report).await else {
-            return;
+        let standings = match standings(guardduty, census, pace, report).await {
+            Ok(standings) => standings,
+            Err(failed) => {
+                report.blocked = Some(Blocked::by(&rules.ending_of(&failed)));
+                return;
+            }
         };
-        for ((id, _), standing) in census.expected().iter().zip(&standings) {
-            match standing {
-                Standing::Suspended if !rules.resume_suspended => {
-                    let outcome = Outcome::Refused(Reason::MemberSuspended);
-                    report.count(
-                        *id,
-                        &Ending::said(outcome, "relationshipStatus is Disabled"),
-                    );
-                }
-                Standing::Suspended if self.dry_run => report.count_missing(*id, Some("Disabled")),
-                Standing::NotEnabled | Standing::Absent if self.dry_run => {
-                    report.count_missing(*id, None);
-                }
-                _ => {}
+        let of_all = census.expected().iter().zip(&standings);
+        let of_all = of_all.map(|((id, _), standing)| (*id, *standing));
+        let missing = of_all.clone().filter(|(_, standing)| match standing {
+            Standing::Enabled => false,
+            Standing::Suspended => rules.resume_suspended,
+            Standing::NotEnabled | Standing::Absent => true,
+        });
+        if !rules.resume_suspended {
+            for (id, _) in of_all.filter(|(_, standing)| *standing == Standing::Suspended) {
+                report.count(id, &left_suspended());
             }
         }
-        if !self.dry_run {
-            let missing = census.expected().iter().zip(&standings);
-            let missing = missing.filter(|(_, standing)| match standing {
-                Standing::Enabled => false,
-                Standing::Suspended => rules.resume_suspended,
-                Standing::NotEnabled | Standing::Absent => true,
-            });
-            let missing = missing.map(|((id, _), _)| *id);
-            let pace = Pace::of(self.configuration.create_members_per_second);
-            enroll(guardduty, census, missing, rules, pace, report, endings).await;
+        if self.dry_run {
+            for (id, standing) in missing {
+                report.count_missing(id, standing);
+            }
+        } else {
+            let missing = missing.map(|(id, _)| id);
+            close_gap(census, missing, enrollment, report).await;
         }
     }
 }
 
-/// An account's standing in a Region: a byte each, so that 50,000 accounts in 34 Regions are 1.7 MB.
-/// A member that is listed twice counts by the greater: enabled is never touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
-    Absent,
-    NotEnabled,
-    Suspended,
-    Enabled,
-}
-
-/// Reads the Region's members page by page, and keeps no page; one that is throttled is asked for again, at a slower pace.
-/// `None` where a page failed: half a list says nothing of who is missing.
+/// Reads the Region's members page by page, and keeps no page; one that is throttled is asked for again, at a slower
+/// pace. Counts who is enabled, and the stale members.
+///
+/// # Errors
+/// Where a page failed: half a list says nothing of who is missing.
 async fn standings(
     guardduty: &RegionalGuardDuty,
     census: &Census,
-    rules: Rules,
     mut pace: Pace,
     report: &mut RegionReport,
-) -> Option<Vec<Standing>> {
+) -> Result<Vec<Standing>, CallFailed> {
     let mut standings = vec![Standing::Absent; census.expected().len()];
     let mut stale = BTreeSet::new();
     let mut token = None;
     loop {
         let list = async || guardduty.list_members(token.as_deref()).await;
-        let listed = pace.keep(&mut report.throttled, is_throttled, list);
-        let members = match listed.await {
-            Ok(members) => members,
-            Err(failed) => {
-                report.finding = Some(Finding::of(&enrollment::ending_of(&failed, rules)));
-                return None;
-            }
-        };
-        for (id, status) in members.status {
+        let listed = pace.keep(&mut report.throttled, is_throttled, list).await?;
+        for (id, status) in listed.status {
             match census.place(id).and_then(|place| standings.get_mut(place)) {
-                Some(standing) => *standing = standing_of(&status).max(*standing),
+                Some(standing) => *standing = Standing::of(&status).max(*standing),
                 None if census.knows(id) => {}
                 None => {
                     stale.insert(id);
                 }
             }
         }
-        token = members.next;
+        token = listed.next;
         if token.is_none() {
             break;
         }
@@ -245,37 +230,22 @@ async fn standings(
     for id in stale {
         report.count_stale(id);
     }
-    report.enabled = standings
-        .iter()
-        .filter(|s| **s == Standing::Enabled)
-        .count();
-    Some(standings)
+    let enabled = standings.iter().filter(|s| **s == Standing::Enabled);
+    report.enabled = enabled.count();
+    Ok(standings)
 }
 
 fn is_throttled<T>(answer: &Result<T, CallFailed>) -> bool {
     matches!(answer, Err(CallFailed::At(_, failure)) if verdict::is_throttling(failure))
 }
 
-fn standing_of(status: &str) -> Standing {
-    if enrollment::is_enabled(status) {
-        Standing::Enabled
-    } else if enrollment::is_suspended(status) {
-        Standing::Suspended
-    } else {
-        Standing::NotEnabled
-    }
-}
-
 /// Enrolls accounts through the same path as a new one, 50 at a time. Throttled ones go round again at a slower pace;
-/// a refusal that is about the Region ends it. `endings` has what the call under way has reached.
-async fn enroll(
-    guardduty: &RegionalGuardDuty,
+/// a refusal that is about the Region ends it.
+async fn close_gap(
     census: &Census,
     mut missing: impl Iterator<Item = AccountId>,
-    rules: Rules,
-    mut pace: Pace,
+    enrollment: &mut Enrollment<'_>,
     report: &mut RegionReport,
-    endings: &mut Endings,
 ) {
     let mut again: VecDeque<AccountId> = VecDeque::new();
     loop {
@@ -285,18 +255,9 @@ async fn enroll(
         if ids.is_empty() {
             return;
         }
-        pace.turn().await;
-        let described = ids.iter().filter_map(|&id| {
-            let (_, email) = census.expected().get(census.place(id)?)?;
-            let account = Account {
-                state: State::Active,
-                email: email.clone(),
-            };
-            Some((id, Ok(account)))
-        });
-        let described = ready(Arc::new(described.collect()));
-        enrollment::enroll(guardduty, &ids, described, rules, &mut pace, endings).await;
-        let reached = std::mem::take(endings);
+        enrollment.pace.turn().await;
+        enrollment.run(&ids, ready(described(&ids, census))).await;
+        let reached = std::mem::take(&mut enrollment.endings);
         let before = again.len();
         for (id, ending) in &reached {
             if throttled(ending) {
@@ -306,12 +267,25 @@ async fn enroll(
             }
         }
         report.throttled += again.len() - before;
-        pace.learn(again.len() > before);
+        enrollment.pace.learn(again.len() > before);
         if let Some(ending) = about_the_region(&reached) {
-            report.finding = Some(Finding::of(ending));
+            report.blocked = Some(Blocked::by(ending));
             return;
         }
     }
+}
+
+/// What `ListAccounts` said of these accounts, all of them ACTIVE.
+fn described(ids: &[AccountId], census: &Census) -> Described {
+    let described = ids.iter().filter_map(|&id| {
+        let (_, email) = census.expected().get(census.place(id)?)?;
+        let account = Account {
+            state: State::Active,
+            email: email.clone(),
+        };
+        Some((id, Ok(account)))
+    });
+    Arc::new(described.collect())
 }
 
 fn throttled(ending: &Ending) -> bool {
@@ -340,13 +314,6 @@ fn about_the_region(endings: &Endings) -> Option<&Ending> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_member_that_is_listed_twice_counts_by_its_better_word() {
-        let standings = ["Removed", "Disabled", "Enabled"].map(standing_of);
-        assert!(standings.is_sorted());
-        assert!(standing_of("Removed") > Standing::Absent);
-    }
 
     #[test]
     fn a_refusal_ends_the_region_only_where_it_is_about_the_region_and_meets_everyone() {

@@ -6,9 +6,8 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::{Deserialize, Serialize};
 
-use crate::account::AccountId;
 use crate::outcome::{Ending, Outcome, Reason};
-use crate::region::Region;
+use crate::pair::Pair;
 
 /// The version that this program writes, and the only one that it reads. A number: the two foreign records
 /// that can stand in the same queue have the strings `"0"` (EventBridge) and `"1.0"` (Lambda).
@@ -32,7 +31,7 @@ pub struct Record {
     pub result: Option<String>,
     /// The detector that was asked.
     pub detector_id: Option<String>,
-    /// Tries so far; the first is 1.
+    /// Attempts so far; the first is 1.
     pub attempts: u32,
     /// When the pair failed first (RFC 3339, UTC).
     pub first_failed_at: String,
@@ -54,20 +53,14 @@ pub struct Origin {
     pub event_time: Option<String>,
     /// When the pair failed first, where it failed before.
     pub first_failed_at: Option<String>,
-    /// Tries so far, this one included.
+    /// Attempts so far, this one included.
     pub attempts: u32,
 }
 
 impl Record {
     /// The record of a pair that failed now; `None` where there is nothing to hand on.
     #[must_use]
-    pub fn of(
-        account: AccountId,
-        region: &Region,
-        ending: &Ending,
-        origin: &Origin,
-        now: SystemTime,
-    ) -> Option<Self> {
+    pub fn of(pair: &Pair, ending: &Ending, origin: &Origin, now: SystemTime) -> Option<Self> {
         let reason = match ending.outcome {
             Outcome::Pending(reason) | Outcome::Deferred(reason) | Outcome::Refused(reason) => {
                 reason
@@ -77,8 +70,8 @@ impl Record {
         let now = timestamp(now);
         Some(Self {
             version: VERSION,
-            account_id: account.to_string(),
-            region: region.to_string(),
+            account_id: pair.account.to_string(),
+            region: pair.region.to_string(),
             outcome: ending.outcome.name().to_owned(),
             reason,
             result: ending.result.as_ref().map(ToString::to_string),
@@ -124,6 +117,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::region::Region;
 
     fn record(ending: &Ending) -> Option<Record> {
         let origin = Origin {
@@ -132,9 +126,12 @@ mod tests {
             first_failed_at: None,
             attempts: 1,
         };
+        let pair = Pair {
+            account: "444455556666".parse().unwrap(),
+            region: Region::known("eu-west-1").unwrap(),
+        };
         Record::of(
-            "444455556666".parse().unwrap(),
-            &Region::known("eu-west-1").unwrap(),
+            &pair,
             ending,
             &origin,
             SystemTime::UNIX_EPOCH + Duration::from_millis(1_779_999_999_900),

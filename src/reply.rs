@@ -6,7 +6,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use serde_json::{Map, Value, json};
 
 use crate::account::AccountId;
-use crate::enroller::PairEndings;
+use crate::pair::PairEndings;
 
 /// An event that is no join, and why.
 #[must_use]
@@ -33,17 +33,17 @@ pub fn not_done(not_done: BTreeSet<String>) -> Value {
 #[must_use]
 pub fn pairs(endings: &PairEndings) -> Value {
     let mut accounts: BTreeMap<AccountId, Map<String, Value>> = BTreeMap::new();
-    for ((account, region), ending) in endings {
-        let mut pair = Map::new();
-        pair.insert("outcome".to_owned(), json!(ending.outcome.name()));
+    for (pair, ending) in endings {
+        let mut said = Map::new();
+        said.insert("outcome".to_owned(), json!(ending.outcome.name()));
         if let Some(reason) = ending.outcome.reason() {
-            pair.insert("reason".to_owned(), json!(reason.code()));
+            said.insert("reason".to_owned(), json!(reason.code()));
         }
         if let Some(result) = &ending.result {
-            pair.insert("result".to_owned(), json!(result));
+            said.insert("result".to_owned(), json!(result));
         }
-        let regions = accounts.entry(*account).or_default();
-        regions.insert(region.to_string(), Value::Object(pair));
+        let regions = accounts.entry(pair.account).or_default();
+        regions.insert(pair.region.to_string(), Value::Object(said));
     }
     let accounts: Vec<Value> = accounts
         .into_iter()

@@ -1,5 +1,5 @@
-//! What a reconcile found and did, for a person, a metric and an auditor: counts by Region, and the pairs themselves
-//! up to a limit.
+//! What a reconcile found and did, for a person, a metric and an auditor: counts by Region, and the accounts
+//! themselves up to a limit.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,14 @@ use serde::Serialize;
 use crate::account::AccountId;
 use crate::outcome::{Ending, Outcome, Reason};
 use crate::region::Region;
+use crate::standing::{Standing, left_suspended};
 use crate::text::SafeText;
 
-/// The most pairs, and the most stale members, that a Region's report names. Ours: 34 Regions with texts of 300
+/// The most accounts that are not `Enabled`, and the most stale members, that a Region's report names. Ours: 34 Regions with texts of 300
 /// characters of 4 bytes are 5 MB, and Lambda's reply takes 6 MB (Lambda quotas).
 pub const NAMED_A_REGION: usize = 100;
 
-/// The longest text of a pair in the report, in characters. No known answer of GuardDuty is longer than 200.
+/// The longest text of an account in the report, in characters. No known answer of GuardDuty is longer than 200.
 const LONGEST_RESULT: usize = 300;
 
 /// The report of one run.
@@ -27,8 +28,8 @@ pub struct Report {
     pub started_at: String,
     /// When it ended (RFC 3339, UTC).
     pub ended_at: String,
-    /// Whether every member was listed and every missing pair was tried, before the deadline. A pair that was tried can
-    /// have failed all the same: `gap` says so.
+    /// Whether every member was listed and every missing pair had its attempt, before the deadline. The attempt can have
+    /// failed all the same: `gap` says so.
     pub complete: bool,
     /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
     /// where no Region could be compared: how much is missing is not known then.
@@ -42,7 +43,7 @@ pub struct Report {
     /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
     pub throttled: usize,
     /// Why no Region could be compared, if that is so.
-    pub finding: Option<Finding>,
+    pub blocked: Option<Blocked>,
     /// Each Region's part.
     pub regions: BTreeMap<Region, RegionReport>,
 }
@@ -52,7 +53,7 @@ pub struct Report {
 #[serde(rename_all = "camelCase")]
 pub struct RegionReport {
     /// Why the Region could not be compared, or not to the end.
-    pub finding: Option<Finding>,
+    pub blocked: Option<Blocked>,
     /// Accounts that should be members here.
     pub expected: usize,
     /// Members that were `Enabled` before.
@@ -61,11 +62,11 @@ pub struct RegionReport {
     pub enrolled: usize,
     /// Accounts that a dry run left as they are.
     pub missing: usize,
-    /// Accounts that are not `Enabled` although they were tried, or that someone suspended, by reason.
-    pub not_enrolled: BTreeMap<&'static str, usize>,
-    /// Accounts that there was no time for, or that a finding kept from their turn.
+    /// Accounts that are not `Enabled` after their attempt, or that someone suspended, by reason.
+    pub not_enabled: BTreeMap<&'static str, usize>,
+    /// Accounts that there was no time for, or that whatever blocked the Region kept from their turn.
     pub undone: usize,
-    /// Pages of `ListMembers` and pairs that were throttled beyond the SDK's own retries, and came to their turn again.
+    /// Pages of `ListMembers` and accounts that were throttled beyond the SDK's own retries, and came to their turn again.
     pub throttled: usize,
     /// Members that were not among the organization's accounts when these were listed. They are reported, not removed:
     /// an account that joined during the run is one of them, and so is a member by invitation.
@@ -74,15 +75,15 @@ pub struct RegionReport {
     pub auto_enable: Option<String>,
     /// Whether GuardDuty takes no more members.
     pub member_account_limit_reached: Option<bool>,
-    /// The first pairs that are not `Enabled`.
-    pub pairs: Vec<PairReport>,
+    /// The first accounts that are not `Enabled`.
+    pub accounts: Vec<AccountReport>,
     /// The first of those members.
     pub stale_accounts: Vec<AccountId>,
 }
 
 /// Why something could not be compared, and what to do.
 #[derive(Debug, Serialize)]
-pub struct Finding {
+pub struct Blocked {
     /// The reason's code.
     pub reason: &'static str,
     /// AWS's own words.
@@ -91,24 +92,24 @@ pub struct Finding {
     pub cure: &'static str,
 }
 
-/// A pair that is not `Enabled`.
+/// An account that is not `Enabled`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PairReport {
+pub struct AccountReport {
     /// The account.
     pub account_id: AccountId,
-    /// The outcome's name; `missing` in a dry run.
-    pub outcome: &'static str,
+    /// The outcome's name; none in a dry run, which ends no pair.
+    pub outcome: Option<&'static str>,
     /// The reason's code.
     pub reason: Option<&'static str>,
     /// AWS's own words.
     pub result: Option<SafeText>,
 }
 
-impl Finding {
-    /// The finding that an ending stands for.
+impl Blocked {
+    /// By a call that ended so.
     #[must_use]
-    pub fn of(ending: &Ending) -> Self {
+    pub fn by(ending: &Ending) -> Self {
         let reason = ending.outcome.reason().unwrap_or(Reason::Unknown);
         Self {
             reason: reason.code(),
@@ -147,7 +148,7 @@ const fn cure(reason: Reason) -> &'static str {
 }
 
 impl RegionReport {
-    /// Counts the ending of a pair that was tried.
+    /// Counts how an account ended.
     pub fn count(&mut self, account: AccountId, ending: &Ending) {
         let reason = match ending.outcome {
             Outcome::Enrolled => {
@@ -163,23 +164,24 @@ impl RegionReport {
             | Outcome::Refused(reason)
             | Outcome::Skipped(reason) => reason,
         };
-        *self.not_enrolled.entry(reason.code()).or_default() += 1;
-        self.name(PairReport {
+        *self.not_enabled.entry(reason.code()).or_default() += 1;
+        self.name(AccountReport {
             account_id: account,
-            outcome: ending.outcome.name(),
+            outcome: Some(ending.outcome.name()),
             reason: Some(reason.code()),
             result: ending.result.as_ref().map(|text| text.cut(LONGEST_RESULT)),
         });
     }
 
-    /// Counts a pair that a dry run leaves as it is.
-    pub fn count_missing(&mut self, account: AccountId, status: Option<&str>) {
+    /// Counts an account that a dry run leaves as it is.
+    pub fn count_missing(&mut self, account: AccountId, standing: Standing) {
         self.missing += 1;
-        self.name(PairReport {
+        let suspended = (standing == Standing::Suspended).then(left_suspended);
+        self.name(AccountReport {
             account_id: account,
-            outcome: "missing",
+            outcome: None,
             reason: None,
-            result: status.map(|status| SafeText::new(&format!("relationshipStatus is {status}"))),
+            result: suspended.and_then(|ending| ending.result),
         });
     }
 
@@ -191,9 +193,9 @@ impl RegionReport {
         }
     }
 
-    fn name(&mut self, pair: PairReport) {
-        if self.pairs.len() < NAMED_A_REGION {
-            self.pairs.push(pair);
+    fn name(&mut self, account: AccountReport) {
+        if self.accounts.len() < NAMED_A_REGION {
+            self.accounts.push(account);
         }
     }
 
@@ -205,7 +207,7 @@ impl RegionReport {
     }
 
     fn failed(&self) -> usize {
-        self.not_enrolled.values().sum()
+        self.not_enabled.values().sum()
     }
 
     /// Accounts that should be `Enabled` here and are not known to be.
@@ -235,13 +237,13 @@ mod tests {
             id(3),
             &Ending::plain(Outcome::Refused(Reason::EmailRejected)),
         );
-        report.count_missing(id(4), Some("Removed"));
+        report.count_missing(id(4), Standing::NotEnabled);
         report.close(20);
         assert_eq!(
             (report.enabled, report.enrolled, report.missing),
             (11, 1, 1)
         );
-        assert_eq!(report.not_enrolled, BTreeMap::from([("email-rejected", 1)]));
+        assert_eq!(report.not_enabled, BTreeMap::from([("email-rejected", 1)]));
         assert_eq!(report.undone, 6);
         assert_eq!(report.gap(), 8);
     }
@@ -272,12 +274,12 @@ mod tests {
             assert!(cure(reason).contains(part), "{}", reason.code());
         }
         let ending = Ending::said(Outcome::Refused(Reason::AccessDenied), "no");
-        let finding = Finding::of(&ending);
+        let blocked = Blocked::by(&ending);
         assert_eq!(
-            (finding.reason, finding.cure),
+            (blocked.reason, blocked.cure),
             ("access-denied", cure(Reason::AccessDenied))
         );
-        assert_eq!(finding.result, ending.result);
+        assert_eq!(blocked.result, ending.result);
     }
 
     #[test]
@@ -306,7 +308,10 @@ mod tests {
         let size = serde_json::to_string(&report).unwrap().len();
         assert!(size < 6_000_000, "{size} bytes");
         let first = report.regions.values().next().unwrap();
-        assert_eq!((first.pairs.len(), first.stale_accounts.len()), (100, 100));
+        assert_eq!(
+            (first.accounts.len(), first.stale_accounts.len()),
+            (100, 100)
+        );
         assert_eq!((first.gap(), first.stale), (1_000, 1_000));
     }
 }

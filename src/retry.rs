@@ -7,16 +7,16 @@
 //!
 //! 1. SQS hides the message and Lambda hands it over. Dying here, or anywhere below, leaves it in the queue: it
 //!    comes back after the visibility timeout with its receive count raised.
-//! 2. The pairs are worked on. `CreateMembers` may take effect without our knowing; the next try asks
-//!    `GetMembers` first, so a second try is harmless.
-//! 3. Only where no pair can heal by itself any more, or the tries are used up, its records go to the
+//! 2. The pairs are worked on. `CreateMembers` may take effect without our knowing; the next
+//!    attempt asks `GetMembers` first, so a second one is harmless.
+//! 3. Only where no pair can heal by itself any more, or the attempts are used up, its records go to the
 //!    dead-letter queue. Dying after that, before step 5, gives a second dead letter, never none.
-//! 4. A message with tries left is postponed by `ChangeMessageVisibility`. Where that fails, the message comes
+//! 4. A message with attempts left is postponed by `ChangeMessageVisibility`. Where that fails, the message comes
 //!    back after the visibility timeout of the queue instead: sooner or later, not never.
 //! 5. The reply names every message that is not done (`batchItemFailures`); Lambda deletes the others. A message
 //!    whose dead letters did not reach their queue is named, so it is never deleted before they stand there.
 //!
-//! A function that dies at every try never comes to step 3. For that the queue itself has a redrive policy to
+//! A function that dies at every attempt never comes to step 3. For that the queue itself has a redrive policy to
 //! the same dead-letter queue, with a receive count well above [`LAST_ATTEMPT`]: SQS moves the message as it was
 //! first written. The same net takes a body that this program cannot read, which is never done and never
 //! blocks its batch.
@@ -26,24 +26,23 @@
 //!
 //! A message is never sent to its own queue again: Lambda would take that for a loop and stop it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::SqsMessage;
 use serde_json::Value;
 
-use crate::account::AccountId;
 use crate::event::{Event, Join};
 use crate::outcome::{Ending, Outcome};
+use crate::pair::{Pair, PairEndings};
 use crate::record::{self, Origin, Record};
 use crate::region::Region;
 use crate::text::SafeText;
 
-/// The try at which a pair that still fails goes to the dead-letter queue. With [`backoff`] that is about
+/// The attempt at which a pair that still fails goes to the dead-letter queue. With [`backoff`] that is about
 /// 46 minutes after the account was born; ours: what has not healed by then needs a person.
 pub const LAST_ATTEMPT: u32 = 8;
 
-/// How long to wait after a try that failed: 30 s, 1, 2, 4, 8, then 15 minutes (the most that SQS takes as
+/// How long to wait after an attempt that failed: 30 s, 1, 2, 4, 8, then 15 minutes (the most that SQS takes as
 /// `DelaySeconds`).
 #[must_use]
 pub fn backoff(attempts: u32) -> Duration {
@@ -59,14 +58,14 @@ pub struct Message {
     pub receipt_handle: Option<String>,
     /// What it asks for.
     pub request: Request,
-    /// Where its pairs come from, this try counted.
+    /// Where its pairs come from, this attempt counted.
     pub origin: Origin,
 }
 
 /// What a message asks for.
 pub enum Request {
     /// One pair.
-    Pair(AccountId, Region),
+    Pair(Pair),
     /// Accounts in every Region: an event that was redriven.
     Join(Join),
     /// Nothing: a redriven event that is no join.
@@ -92,17 +91,16 @@ impl Message {
         let version = body.get("version");
         let request = if version.is_some_and(Value::is_number) {
             let record = read_record(&body)?;
-            origin.attempts = tries_before(&record).saturating_add(received);
+            origin.attempts = attempts_before(&record).saturating_add(received);
             origin.first_failed_at = Some(record.first_failed_at);
             origin.event_id = record.event_id.as_deref().map(bounded);
             origin.event_time = record.event_time;
-            let account = record
-                .account_id
-                .parse()
-                .map_err(|error| format!("accountId: {error}"))?;
-            let region =
-                Region::named(&record.region).ok_or("region is not the name of a Region")?;
-            Request::Pair(account, region)
+            let account = record.account_id.parse();
+            let region = Region::named(&record.region);
+            Request::Pair(Pair {
+                account: account.map_err(|error| format!("accountId: {error}"))?,
+                region: region.ok_or("region is not the name of a Region")?,
+            })
         } else if let Some(payload) = body.get("requestPayload") {
             let context = body.get("requestContext");
             let request_id = context.and_then(|context| context.get("requestId"));
@@ -129,6 +127,20 @@ impl Message {
             request,
             origin,
         })
+    }
+
+    /// How the message's own pairs ended.
+    #[must_use]
+    pub fn endings<'a>(&self, of_all: &'a PairEndings) -> Vec<(&'a Pair, &'a Ending)> {
+        match &self.request {
+            Request::Pair(pair) => of_all.get_key_value(pair).into_iter().collect(),
+            Request::Join(join) => {
+                let own =
+                    |pair: &Pair| join.accounts.iter().any(|joined| joined.id == pair.account);
+                of_all.iter().filter(|(pair, _)| own(pair)).collect()
+            }
+            Request::Nothing(_) => Vec::new(),
+        }
     }
 }
 
@@ -165,15 +177,15 @@ fn attribute(message: &SqsMessage, name: &str) -> Option<u64> {
     message.attributes.get(name)?.parse().ok()
 }
 
-/// The tries that a record counts from. One that waits for its next try goes on from its own count; one that was
+/// The attempts that a record counts from. One that waits for its next attempt goes on from its own count; one that was
 /// a dead letter was redriven, and starts anew.
-fn tries_before(record: &Record) -> u32 {
+fn attempts_before(record: &Record) -> u32 {
     let waits =
         record.outcome != Outcome::Refused(record.reason).name() && record.attempts < LAST_ATTEMPT;
     if waits { record.attempts } else { 0 }
 }
 
-/// What becomes of a message after a try.
+/// What becomes of a message after an attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// Done, once these records stand in the dead-letter queue.
@@ -182,23 +194,19 @@ pub enum Settlement {
     TryAgain(Duration),
 }
 
-/// Settles a message by the endings of its pairs. While one of them can heal by itself and there are tries left,
+/// Settles a message by the endings of its pairs. While one of them can heal by itself and there are attempts left,
 /// the whole message stays; its pairs that are `Enabled` cost one `GetMembers` more.
 #[must_use]
-pub fn settle(
-    endings: &BTreeMap<(AccountId, Region), &Ending>,
-    origin: &Origin,
-    now: SystemTime,
-) -> Settlement {
+pub fn settle(endings: &[(&Pair, &Ending)], origin: &Origin, now: SystemTime) -> Settlement {
     let heals = endings
-        .values()
-        .any(|ending| ending.outcome.heals_by_itself());
+        .iter()
+        .any(|(_, ending)| ending.outcome.heals_by_itself());
     if heals && origin.attempts < LAST_ATTEMPT {
         return Settlement::TryAgain(backoff(origin.attempts));
     }
-    let records = endings.iter().filter_map(|((account, region), ending)| {
-        Record::of(*account, region, ending, origin, now)
-    });
+    let records = endings
+        .iter()
+        .filter_map(|(pair, ending)| Record::of(pair, ending, origin, now));
     Settlement::Done(records.collect())
 }
 
@@ -285,7 +293,7 @@ mod tests {
                 Some("2026-05-01T00:00:00Z")
             );
             assert_eq!(message.origin.event_id.as_deref(), Some("e-1"));
-            assert!(matches!(message.request, Request::Pair(_, _)));
+            assert!(matches!(message.request, Request::Pair(_)));
         }
     }
 
@@ -378,19 +386,21 @@ mod tests {
     }
 
     fn settled(outcomes: &[Outcome], attempts: u32) -> Settlement {
-        let endings: Vec<Ending> = outcomes.iter().map(|o| Ending::plain(*o)).collect();
         let regions = ["eu-west-1", "us-east-1", "us-west-2"];
-        let pairs = endings.iter().zip(regions).map(|(ending, region)| {
+        let endings = outcomes.iter().zip(regions).map(|(outcome, region)| {
             let account = "444455556666".parse().unwrap();
-            ((account, Region::known(region).unwrap()), ending)
+            let region = Region::known(region).unwrap();
+            (Pair { account, region }, Ending::plain(*outcome))
         });
+        let endings: PairEndings = endings.collect();
+        let endings: Vec<_> = endings.iter().collect();
         let origin = Origin {
             event_id: None,
             event_time: None,
             first_failed_at: None,
             attempts,
         };
-        settle(&pairs.collect(), &origin, SystemTime::UNIX_EPOCH)
+        settle(&endings, &origin, SystemTime::UNIX_EPOCH)
     }
 
     #[test]
@@ -413,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_stays_while_one_pair_can_heal_and_tries_are_left() {
+    fn a_message_stays_while_one_pair_can_heal_and_attempts_are_left() {
         let outcomes = [
             Outcome::Deferred(Reason::Throttled),
             Outcome::Refused(Reason::NoDetector),

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::configuration::InvalidConfiguration;
-use crate::handler::{Error, Handler, Invocation};
+use crate::handler::{Error, Handler};
+use crate::invocation::Invocation;
 
 /// Takes invocations until the environment ends.
 ///

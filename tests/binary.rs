@@ -280,7 +280,7 @@ async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
     assert_eq!(value("Gap", None), Some(json!([3.0])));
     assert_eq!(value("Gap", Some("eu-west-1")), Some(json!([3.0])));
     assert_eq!(value("Gap", Some("us-east-1")), Some(json!([0.0])));
-    assert_eq!(value("Findings", None), Some(json!(1)));
+    assert_eq!(value("Blocked", None), Some(json!(1)));
     assert_eq!(value("Enrolled", None), Some(json!(9)));
     assert_eq!(value("ReconcileCompleted", None), None);
     let lines = run.lines();

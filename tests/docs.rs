@@ -1,5 +1,8 @@
 //! The docs name everything that a person can meet.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use guardduty_enroller::outcome::{Outcome, Reason};
 
 const OPERATIONS: &str = include_str!("../docs/operations.md");
@@ -91,29 +94,70 @@ fn the_picture_of_a_pairs_life_has_every_outcome_and_a_way_to_and_from_each() {
     assert_eq!(states, outcomes());
 }
 
-#[test]
-fn the_architecture_names_every_source_file_and_no_other() {
-    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files: Vec<String> = std::fs::read_dir(sources)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name != "lib.rs")
-        .collect();
+/// The code of each source file, without its tests and comments.
+fn sources() -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = std::fs::read_dir(folder).expect("src is there");
+    let code = files.map(|file| {
+        let path = file.expect("src can be read").path();
+        let text = std::fs::read_to_string(&path).expect("a source file can be read");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim().starts_with("//"));
+        let name = path.file_name().expect("a file has a name");
+        let lines: Vec<&str> = lines.collect();
+        (name.to_string_lossy().into_owned(), lines.join("\n"))
+    });
+    code.filter(|(name, _)| name != "lib.rs").collect()
+}
+
+/// The files in the order of the architecture's table.
+fn table() -> Vec<String> {
     let table = ARCHITECTURE.split("## Through the code").nth(1);
-    let rows = table
-        .unwrap_or_default()
-        .lines()
-        .filter(|line| line.starts_with('|'));
-    let cells = rows.filter_map(|row| row.split('|').nth(2));
-    let mut named: Vec<String> = cells
-        .flat_map(|cell| cell.split('`'))
-        .filter(|word| word.contains(".rs"))
-        .map(str::to_owned)
-        .collect();
-    files.sort();
+    let rows = table.unwrap_or_default().lines();
+    let cells = rows.filter_map(|row| row.strip_prefix('|')?.split('|').nth(1));
+    let words = cells.flat_map(|cell| cell.split('`'));
+    let files = words.filter(|word| word.ends_with(".rs"));
+    files.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_architecture_names_every_source_file_once_and_no_other() {
+    let mut named = table();
     named.sort();
-    assert_eq!(named, files);
+    assert_eq!(named, sources().into_keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_imports_only_from_files_further_down_the_architectures_table() {
+    let table = table();
+    let mut imports = 0;
+    for (name, code) in sources() {
+        let above = table.iter().take_while(|file| **file != name);
+        let own: Vec<&String> = above.chain([&name]).collect();
+        for module in code.split("crate::").skip(1) {
+            let end = module.find(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+            let file = format!("{}.rs", module.split_at(end.unwrap_or(module.len())).0);
+            assert!(table.contains(&file), "{name}: {file}");
+            assert!(!own.contains(&&file), "{name} imports {file} from above");
+            imports += 1;
+        }
+    }
+    assert!(imports > 100, "{imports}");
+}
+
+#[test]
+fn each_sdk_crate_is_named_in_one_file_alone() {
+    let manifest = include_str!("../Cargo.toml");
+    let lines = manifest.lines().filter(|line| line.starts_with("aws-sdk-"));
+    let crates: Vec<String> = lines
+        .filter_map(|line| Some(line.split(' ').next()?.replace('-', "_")))
+        .collect();
+    assert_eq!(crates.len(), 4);
+    for name in crates {
+        let all = sources();
+        let files = all.iter().filter(|(_, code)| code.contains(&name));
+        assert_eq!(files.count(), 1, "{name}");
+    }
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn check_truth(world: &World, report: &Value) {
         world.dead_letters().is_empty() && world.retries().is_empty(),
         "reconcile writes to no queue"
     );
-    if report["finding"].is_object() {
+    if report["blocked"].is_object() {
         // What nobody could count is not 0.
         for unknown in ["gap", "accountsListed", "accountsExpected"] {
             assert_eq!(report[unknown], Value::Null, "{unknown}: {report}");
@@ -89,7 +89,7 @@ fn check_truth(world: &World, report: &Value) {
     assert_eq!(number(&report["accountsListed"]), accounts, "{report}");
     let mut gap = 0;
     for (region, part) in report["regions"].as_object().unwrap() {
-        let not_enrolled = part["notEnrolled"]
+        let not_enabled = part["notEnabled"]
             .as_object()
             .unwrap()
             .values()
@@ -98,7 +98,7 @@ fn check_truth(world: &World, report: &Value) {
         let [enabled, enrolled, missing, undone] =
             ["enabled", "enrolled", "missing", "undone"].map(|name| number(&part[name]));
         assert_eq!(
-            enabled + enrolled + missing + not_enrolled + undone,
+            enabled + enrolled + missing + not_enabled + undone,
             expected,
             "{region}: {part}"
         );
@@ -108,10 +108,10 @@ fn check_truth(world: &World, report: &Value) {
             .filter(|member| member.status(now) == "Enabled")
             .count();
         assert!(
-            truly_enabled + missing + not_enrolled + undone >= expected,
+            truly_enabled + missing + not_enabled + undone >= expected,
             "{region}: {part}"
         );
-        gap += missing + not_enrolled + undone;
+        gap += missing + not_enabled + undone;
     }
     assert_eq!(number(&report["gap"]), gap);
 }
@@ -198,7 +198,7 @@ async fn a_dry_run_says_what_is_missing_and_makes_no_write_call() {
         (&part["enabled"], &part["missing"], &part["enrolled"]),
         (&json!(1), &json!(59), &json!(0))
     );
-    assert_eq!(part["pairs"].as_array().unwrap().len(), 59);
+    assert_eq!(part["accounts"].as_array().unwrap().len(), 59);
     assert_eq!(report["gap"], 59 + 60);
     assert!(writes(&world).is_empty());
 }
@@ -248,9 +248,7 @@ async fn a_suspended_member_is_reported_and_resumed_only_on_request() {
         let part = &report["regions"][REGIONS[0]];
         assert_eq!(part["enrolled"], enrolled);
         assert_eq!(
-            part["notEnrolled"]["member-suspended"]
-                .as_u64()
-                .unwrap_or(0),
+            part["notEnabled"]["member-suspended"].as_u64().unwrap_or(0),
             1 - enrolled
         );
         assert!(world.calls("CreateMembers").is_empty());
@@ -309,7 +307,7 @@ async fn a_preflight_names_what_is_missing_in_each_region_with_its_cure() {
     world.fault(Fault::always("ListMembers", denied).in_region(REGIONS[3]));
     let report = dry_run(&world).await;
     assert_eq!(report["complete"], false);
-    let reasons = REGIONS.map(|region| report["regions"][region]["finding"]["reason"].clone());
+    let reasons = REGIONS.map(|region| report["regions"][region]["blocked"]["reason"].clone());
     assert_eq!(
         reasons,
         [
@@ -320,12 +318,12 @@ async fn a_preflight_names_what_is_missing_in_each_region_with_its_cure() {
         ]
     );
     for region in REGIONS {
-        let finding = &report["regions"][region]["finding"];
-        assert!(!finding["cure"].as_str().unwrap().is_empty());
+        let blocked = &report["regions"][region]["blocked"];
+        assert!(!blocked["cure"].as_str().unwrap().is_empty());
         assert_eq!(report["regions"][region]["undone"], 3);
     }
     assert_eq!(
-        report["regions"][REGIONS[3]]["finding"]["result"],
+        report["regions"][REGIONS[3]]["blocked"]["result"],
         "AccessDeniedException: not authorized to perform guardduty:ListMembers"
     );
 }
@@ -347,7 +345,7 @@ async fn a_region_that_goes_down_half_way_does_not_stop_the_others() {
     set_member(&world, REGIONS[1], &id(5), "Removed");
     let report = reconcile(&world).await;
     assert_eq!(
-        report["regions"][REGIONS[0]]["finding"]["reason"],
+        report["regions"][REGIONS[0]]["blocked"]["reason"],
         "unavailable"
     );
     assert_eq!(report["regions"][REGIONS[1]]["enrolled"], 1);
@@ -366,7 +364,7 @@ async fn without_the_organizations_accounts_the_report_says_so_and_nothing_is_ch
     let report = reconcile(&world).await;
     assert_eq!(report["complete"], false);
     assert_eq!(
-        report["finding"]["result"],
+        report["blocked"]["result"],
         "InvalidInputException: INVALID_NEXT_TOKEN"
     );
     assert!(writes(&world).is_empty());
@@ -378,7 +376,7 @@ async fn a_run_that_meets_its_deadline_reports_the_truth_and_the_next_goes_on_wh
     let minute = Duration::from_secs(14);
     let first = run(&world, &json!({"reconcile": {}}), minute).await;
     let part = &first["regions"][REGIONS[0]];
-    assert_eq!(part["finding"]["reason"], "deadline");
+    assert_eq!(part["blocked"]["reason"], "deadline");
     let done = part["enrolled"].as_u64().unwrap();
     assert!(done > 0 && done < 500, "{part}");
     assert_eq!(part["undone"], 500 - done);
@@ -506,19 +504,16 @@ async fn a_refusal_that_meets_everyone_ends_the_region_instead_of_a_thousand_cal
     ));
     let report = reconcile(&world).await;
     let part = &report["regions"][REGIONS[0]];
-    assert_eq!(part["finding"]["reason"], "member-limit-reached");
+    assert_eq!(part["blocked"]["reason"], "member-limit-reached");
     assert_eq!(
-        (
-            &part["notEnrolled"]["member-limit-reached"],
-            &part["undone"]
-        ),
+        (&part["notEnabled"]["member-limit-reached"], &part["undone"]),
         (&json!(50), &json!(450))
     );
     assert_eq!(world.calls("CreateMembers").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_with_a_finding_is_not_complete_even_where_everyone_was_tried() {
+async fn a_blocked_region_is_not_complete_even_where_every_account_had_its_attempt() {
     let world = world_of(&organization(3, 1), &[]);
     let limit = "cannot create anymore members since it cannot exceed the maximum number of allowed members";
     world.fault(Fault::always(
@@ -530,7 +525,7 @@ async fn a_region_with_a_finding_is_not_complete_even_where_everyone_was_tried()
     assert_eq!(
         (
             &part["undone"],
-            &part["finding"]["reason"],
+            &part["blocked"]["reason"],
             &report["complete"]
         ),
         (&json!(0), &json!("member-limit-reached"), &json!(false))
@@ -548,9 +543,9 @@ async fn what_the_last_call_had_reached_before_the_deadline_is_counted() {
     let part = &report["regions"][REGIONS[0]];
     assert_eq!(
         (
-            &part["notEnrolled"],
+            &part["notEnabled"],
             &part["undone"],
-            &part["finding"]["reason"]
+            &part["blocked"]["reason"]
         ),
         (&json!({"internal-error": 1}), &json!(2), &json!("deadline"))
     );
@@ -596,7 +591,7 @@ async fn an_organization_that_changes_while_it_is_listed_is_met_by_the_next_run(
     assert_eq!(report["complete"], true);
     // GuardDuty refuses the account that left in a text that nobody knows.
     assert_eq!(
-        report["regions"][REGIONS[0]]["notEnrolled"],
+        report["regions"][REGIONS[0]]["notEnabled"],
         json!({"unknown": 1})
     );
     let report = reconcile(&world).await;

@@ -261,7 +261,7 @@ fn fewest(
     for region in REGIONS {
         let part = &report["regions"][region];
         let (listed, enabled) = before[region];
-        let cut_off = !part["finding"].is_null();
+        let cut_off = !part["blocked"].is_null();
         let pages = if cut_off && part["enabled"] != enabled {
             // It did not come to the last page.
             let pages = world.calls("ListMembers").into_iter();

@@ -17,7 +17,8 @@ use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use guardduty_enroller::aws;
 use guardduty_enroller::configuration::Configuration;
-use guardduty_enroller::handler::{Error, Handler, Invocation};
+use guardduty_enroller::handler::{Error, Handler};
+use guardduty_enroller::invocation::Invocation;
 use lambda_runtime::Diagnostic;
 use local_aws::{
     ADMIN_ACCOUNT, Call, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FunctionError, Lambda,

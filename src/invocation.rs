@@ -1,0 +1,36 @@
+//! One invocation as Lambda announces it, and how its time is shared out.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time kept back at the end of an invocation for handing pairs on. Ours: a connection, a
+/// `SendMessageBatch` and its retries; never more than half of what is left.
+const HAND_ON_RESERVE: Duration = Duration::from_secs(10);
+
+/// The time kept back for the reply itself.
+const REPLY_RESERVE: Duration = Duration::from_millis(500);
+
+/// What Lambda says of an invocation.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Its request id.
+    pub request_id: String,
+    /// When Lambda will kill it.
+    pub deadline: Instant,
+}
+
+impl Invocation {
+    /// When the work on pairs must end, so that there is time to hand them on. Asked once, at the start.
+    #[must_use]
+    pub fn cutoff(&self) -> Instant {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.deadline - HAND_ON_RESERVE.min(left / 2)
+    }
+
+    /// When the last call must have been answered, so that there is time to reply.
+    #[must_use]
+    pub fn last_answer(&self) -> Instant {
+        self.deadline - REPLY_RESERVE
+    }
+}
