@@ -86,7 +86,7 @@ pub fn skipped(endings: &PairEndings) {
 
 /// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each
 /// account that its report names.
-pub fn reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
+pub fn region_reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
     for account in report.accounts.iter().filter(|_| !dry_run) {
         warn!(
             accountId = %account.account_id,
@@ -120,7 +120,7 @@ pub fn reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
 }
 
 /// One line for a whole reconcile.
-pub fn reconcile(report: &Report) {
+pub fn reconcile_ended(report: &Report) {
     let blocked = report.blocked.as_ref();
     info!(
         dryRun = report.dry_run,

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         Ok(configuration) => runtime::serve(Handler::new(configuration, &aws::load().await)).await,
         Err(error) => {
             tracing::error!("{error}");
-            runtime::report(&error).await?;
+            runtime::cannot_start(&error).await?;
             Err(error.into())
         }
     }

@@ -85,7 +85,7 @@ impl<'a> Reconciler<'a> {
                         part.blocked.get_or_insert(Blocked::by(&late()));
                     }
                     part.close(census.expected().len());
-                    journal::reconciled(region, &part, self.dry_run);
+                    journal::region_reconciled(region, &part, self.dry_run);
                     (region.clone(), part)
                 });
                 report.regions = join_all(regions).await.into_iter().collect();
@@ -99,7 +99,7 @@ impl<'a> Reconciler<'a> {
                 .values()
                 .all(|part| part.blocked.is_none() && part.undone == 0);
         report.ended_at = record::timestamp(SystemTime::now());
-        journal::reconcile(&report);
+        journal::reconcile_ended(&report);
         report
     }
 

@@ -96,7 +96,7 @@ fn quoted_unless_json(payload: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// Where the Runtime API is out of reach.
-pub async fn report(error: &InvalidConfiguration) -> Result<(), BoxError> {
+pub async fn cannot_start(error: &InvalidConfiguration) -> Result<(), BoxError> {
     let diagnostic = Diagnostic {
         error_type: "InvalidConfiguration".to_owned(),
         error_message: error.to_string(),

@@ -90,7 +90,7 @@ const CODES: &[(&str, Outcome)] = &[
         Refused(Reason::RegionDisabled),
     ),
     ("InvalidClientTokenId", Refused(Reason::RegionDisabled)),
-    // docs: the function's credentials ran out while it was frozen; the next try has new ones.
+    // docs: the function's credentials ran out while it was frozen; the next attempt has new ones.
     ("ExpiredTokenException", Deferred(Reason::Unavailable)),
     ("ExpiredToken", Deferred(Reason::Unavailable)),
     // docs

@@ -117,7 +117,7 @@ fn table() -> Vec<String> {
     let rows = table.unwrap_or_default().lines();
     let cells = rows.filter_map(|row| row.strip_prefix('|')?.split('|').nth(1));
     let words = cells.flat_map(|cell| cell.split('`'));
-    let files = words.filter(|word| word.ends_with(".rs"));
+    let files = words.filter(|word| word.contains(".rs"));
     files.map(str::to_owned).collect()
 }
 
