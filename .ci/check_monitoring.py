@@ -184,9 +184,11 @@ def check_alarm(template, known, name, alarm, expected):
     equal(window, WINDOWS.get(name, (1, 1)), f"{name}: periods")
     check_window(template, name, alarm, period)
     description = text_of(alarm.get("AlarmDescription", ""))
-    # The most that CloudWatch takes.
-    check(len(description) <= 1024, f"{name}: the description has {len(description)} characters")
-    pointer = re.search(r" Runbook: docs/operations\.md#([\w-]+)$", description)
+    # The most that CloudWatch takes, with the longest address that the parameter lets through.
+    longest = template["Parameters"]["RunbookUrl"]["MaxLength"]
+    length = len(description.replace("${RunbookUrl}", "x" * int(longest)))
+    check(length <= 1024, f"{name}: the description has up to {length} characters")
+    pointer = re.search(r" Runbook: \$\{RunbookUrl\}#([\w-]+)$", description)
     equal(pointer and pointer[1], name.lower(), f"{name}: where the description points")
 
 

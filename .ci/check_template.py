@@ -54,6 +54,9 @@ ENVIRONMENT = {
     "REGIONS": {"Ref": "Regions"},
     "EXCLUDED_ACCOUNTS": {"Ref": "ExcludedAccounts"},
     "RESUME_SUSPENDED_MEMBERS": {"Ref": "ResumeSuspendedMembers"},
+    "LIST_ACCOUNTS_PER_SECOND": {"Ref": "ListAccountsPerSecond"},
+    "LIST_MEMBERS_PER_SECOND": {"Ref": "ListMembersPerSecond"},
+    "CREATE_MEMBERS_PER_SECOND": {"Ref": "CreateMembersPerSecond"},
     "DEAD_LETTER_QUEUE_URL": {"Fn::GetAtt": ["DeadLetterQueue", "QueueUrl"]},
     "RETRY_QUEUE_URL": {"Fn::GetAtt": ["RetryQueue", "QueueUrl"]},
 }
