@@ -54,6 +54,14 @@ impl fmt::Display for InvalidConfiguration {
 impl Configuration {
     /// Reads all variables through `variable` before any error is returned.
     ///
+    /// ```
+    /// use guardduty_enroller::configuration::Configuration;
+    ///
+    /// let nothing_is_set = Configuration::read(|_| None);
+    /// let error = nothing_is_set.unwrap_err().to_string();
+    /// assert!(error.contains("ADMIN_ACCOUNT_ID is not set; DEAD_LETTER_QUEUE_URL is not set"));
+    /// ```
+    ///
     /// # Errors
     /// Where at least one variable is missing or malformed; the error names each.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidConfiguration> {

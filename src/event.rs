@@ -68,6 +68,16 @@ const EXPECTED: &str = "expected an EventBridge event with detail.eventSource an
 impl Event {
     /// Reads the payload of an invocation.
     ///
+    /// ```
+    /// use guardduty_enroller::event::Event;
+    ///
+    /// let Event::Join(join) = Event::parse(r#"{"accounts": ["444455556666"]}"#)? else {
+    ///     panic!("an operator's call names accounts to enroll");
+    /// };
+    /// assert_eq!(join.accounts.len(), 1);
+    /// # Ok::<(), guardduty_enroller::event::InvalidEvent>(())
+    /// ```
+    ///
     /// # Errors
     /// Where it is not JSON, of no known kind, or a join without a usable 12-digit account id.
     pub fn parse(payload: &str) -> Result<Self, InvalidEvent> {

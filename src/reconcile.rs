@@ -76,14 +76,16 @@ impl<'a> Reconciler<'a> {
                     let mut enrollment = Enrollment::new(&guardduty, rules, pace);
                     let mut part = RegionReport::default();
                     let work = self.region(&guardduty, &census, rules, &mut enrollment, &mut part);
-                    if timeout_at(cutoff, work).await.is_err() {
+                    let ended = timeout_at(cutoff, work).await;
+                    let ended = ended.unwrap_or_else(|_| {
                         // What the call that was cut off had reached.
                         let reached = enrollment.endings.iter();
                         for (id, ending) in reached.filter(|(_, ending)| !throttled(ending)) {
                             part.count(*id, ending);
                         }
-                        part.blocked.get_or_insert(Blocked::by(&late()));
-                    }
+                        Err(late())
+                    });
+                    part.blocked = ended.err().as_ref().map(Blocked::by);
                     part.close(census.expected().len());
                     journal::region_reconciled(region, &part, self.dry_run);
                     (region.clone(), part)
@@ -139,6 +141,9 @@ impl<'a> Reconciler<'a> {
     }
 
     /// One Region's part. What is counted in `report` stays, wherever the run is cut off.
+    ///
+    /// # Errors
+    /// What blocked the Region: it could not be compared, or not to the end.
     async fn region(
         &self,
         guardduty: &RegionalGuardDuty,
@@ -146,33 +151,21 @@ impl<'a> Reconciler<'a> {
         rules: Rules,
         enrollment: &mut Enrollment<'_>,
         report: &mut RegionReport,
-    ) {
-        let mut pace = Pace::of(self.configuration.list_members_per_second);
-        let settings = async || guardduty.describe_organization_configuration().await;
-        let settings = pace.keep(&mut report.throttled, is_throttled, settings);
-        match settings.await {
-            Ok(settings) => {
-                report.auto_enable = settings.auto_enable;
-                report.member_account_limit_reached = settings.member_limit_reached;
-            }
-            Err(failed) => {
-                let mut ending = rules.ending_of(&failed);
-                if ending.outcome == Outcome::Deferred(Reason::Unknown) {
-                    // GuardDuty answers this call to the delegated administrator only.
-                    ending.outcome = Outcome::Refused(Reason::NotAdministrator);
-                }
-                report.blocked = Some(Blocked::by(&ending));
-                return;
-            }
-        }
-        let pace = Pace::of(self.configuration.list_members_per_second);
-        let standings = match standings(guardduty, census, pace, report).await {
-            Ok(standings) => standings,
-            Err(failed) => {
-                report.blocked = Some(Blocked::by(&rules.ending_of(&failed)));
-                return;
-            }
-        };
+    ) -> Result<(), Ending> {
+        let rate = self.configuration.list_members_per_second;
+        settings(guardduty, Pace::of(rate), report)
+            .await
+            .map_err(|failed| match rules.ending_of(&failed) {
+                // GuardDuty answers this call to the delegated administrator only.
+                ending if ending.outcome == Outcome::Deferred(Reason::Unknown) => Ending {
+                    outcome: Outcome::Refused(Reason::NotAdministrator),
+                    ..ending
+                },
+                ending => ending,
+            })?;
+        let standings = standings(guardduty, census, Pace::of(rate), report)
+            .await
+            .map_err(|failed| rules.ending_of(&failed))?;
         let of_all = census.expected().iter().zip(&standings);
         let of_all = of_all.map(|((id, _), standing)| (*id, *standing));
         let missing = of_all.clone().filter(|(_, standing)| match standing {
@@ -189,11 +182,25 @@ impl<'a> Reconciler<'a> {
             for (id, standing) in missing {
                 report.count_missing(id, standing);
             }
-        } else {
-            let missing = missing.map(|(id, _)| id);
-            close_gap(census, missing, enrollment, report).await;
+            return Ok(());
         }
+        let missing = missing.map(|(id, _)| id);
+        close_gap(census, missing, enrollment, report).await
     }
+}
+
+/// Reports the organization's settings in a Region.
+async fn settings(
+    guardduty: &RegionalGuardDuty,
+    mut pace: Pace,
+    report: &mut RegionReport,
+) -> Result<(), CallFailed> {
+    let describe = async || guardduty.describe_organization_configuration().await;
+    let settings = pace.keep(&mut report.throttled, is_throttled, describe);
+    let settings = settings.await?;
+    report.auto_enable = settings.auto_enable;
+    report.member_account_limit_reached = settings.member_limit_reached;
+    Ok(())
 }
 
 /// Reads the Region's members page by page, and keeps no page; one that is throttled is asked for again, at a slower
@@ -239,21 +246,23 @@ fn is_throttled<T>(answer: &Result<T, CallFailed>) -> bool {
     matches!(answer, Err(CallFailed::At(_, failure)) if verdict::is_throttling(failure))
 }
 
-/// Enrolls accounts through the same path as a new one, 50 at a time. Throttled ones go round again at a slower pace;
-/// a refusal that is about the Region ends it.
+/// Enrolls accounts through the same path as a new one, 50 at a time. Throttled ones go round again at a slower pace.
+///
+/// # Errors
+/// A refusal that is about the Region: nobody else needs to be asked for.
 async fn close_gap(
     census: &Census,
     mut missing: impl Iterator<Item = AccountId>,
     enrollment: &mut Enrollment<'_>,
     report: &mut RegionReport,
-) {
+) -> Result<(), Ending> {
     let mut again: VecDeque<AccountId> = VecDeque::new();
     loop {
         let mut ids: Vec<AccountId> = missing.by_ref().take(ACCOUNTS_A_CALL).collect();
         let room = ACCOUNTS_A_CALL - ids.len();
         ids.extend(again.drain(..room.min(again.len())));
         if ids.is_empty() {
-            return;
+            return Ok(());
         }
         enrollment.pace.turn().await;
         enrollment.run(&ids, ready(described(&ids, census))).await;
@@ -269,8 +278,7 @@ async fn close_gap(
         report.throttled += again.len() - before;
         enrollment.pace.learn(again.len() > before);
         if let Some(ending) = about_the_region(&reached) {
-            report.blocked = Some(Blocked::by(ending));
-            return;
+            return Err(ending.clone());
         }
     }
 }

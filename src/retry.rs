@@ -44,6 +44,13 @@ pub const LAST_ATTEMPT: u32 = 8;
 
 /// How long to wait after an attempt that failed: 30 s, 1, 2, 4, 8, then 15 minutes (the most that SQS takes as
 /// `DelaySeconds`).
+///
+/// ```
+/// use guardduty_enroller::retry::{LAST_ATTEMPT, backoff};
+///
+/// let waits: Vec<u64> = (1..LAST_ATTEMPT).map(|attempt| backoff(attempt).as_secs()).collect();
+/// assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
+/// ```
 #[must_use]
 pub fn backoff(attempts: u32) -> Duration {
     let doublings = attempts.saturating_sub(1).min(5);

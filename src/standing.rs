@@ -20,6 +20,14 @@ pub enum Standing {
 
 impl Standing {
     /// What a member's `relationshipStatus` means. It is a free string: whatever is not known is "not enabled".
+    ///
+    /// ```
+    /// use guardduty_enroller::standing::Standing;
+    ///
+    /// assert_eq!(Standing::of("Enabled"), Standing::Enabled);
+    /// assert_eq!(Standing::of("Disabled"), Standing::Suspended);
+    /// assert_eq!(Standing::of("Resigned"), Standing::NotEnabled);
+    /// ```
     #[must_use]
     pub fn of(relationship_status: &str) -> Self {
         if relationship_status.eq_ignore_ascii_case("enabled") {

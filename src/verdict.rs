@@ -116,6 +116,15 @@ const STATUSES: &[(u16, Outcome)] = &[
 
 /// What a text of `unprocessedAccounts` means. A text that no row knows is tried again: most failures right
 /// after an account's birth heal by themselves.
+///
+/// ```
+/// use guardduty_enroller::outcome::{Outcome, Reason};
+/// use guardduty_enroller::verdict;
+///
+/// let text = "Operation failed because your organization master must first enable GuardDuty";
+/// assert_eq!(verdict::of_text(text), Outcome::Refused(Reason::ManagementAccountNotEnabled));
+/// assert_eq!(verdict::of_text("Never seen before"), Outcome::Deferred(Reason::Unknown));
+/// ```
 #[must_use]
 pub fn of_text(text: &str) -> Outcome {
     let text = text.to_lowercase();
