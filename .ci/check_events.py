@@ -12,6 +12,8 @@ from pathlib import Path
 from moto.events.exceptions import InvalidEventPatternException
 from moto.events.models import EventPattern, EventPatternParser
 
+from wrong import WRONG, end
+
 EVENTS = Path(__file__).parent.parent / "events"
 MANAGEMENT_ACCOUNT = "111122223333"
 # The samples that both rules must pass on; every other sample they must not.
@@ -51,13 +53,14 @@ def main():
     samples = {
         file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(EVENTS.glob("*.json"))
     }
-    wrong = [f"events/{name} is not there" for name in sorted(JOINS - samples.keys())]
+    for name in sorted(JOINS - samples.keys()):
+        WRONG.append(f"events/{name} is not there")
     patterns = {name: pattern_of(folder, name) for name in ["management-account", "template"]}
     for template, pattern in patterns.items():
         for name, event in samples.items():
             if pattern.matches_event(event) != (name in JOINS):
                 verb = "does not pass on" if name in JOINS else "passes on"
-                wrong.append(f"{template}: the rule {verb} events/{name}")
+                WRONG.append(f"{template}: the rule {verb} events/{name}")
         # A join with one thing changed is none any more.
         for name in sorted(JOINS & samples.keys()):
             for key, value in [
@@ -66,16 +69,12 @@ def main():
                 ("eventName", "CreateAccount"),
             ]:
                 if pattern.matches_event(changed(samples[name], key, value)):
-                    wrong.append(f"{template}: the rule passes on events/{name} with {key} {value}")
+                    WRONG.append(f"{template}: the rule passes on events/{name} with {key} {value}")
     # Only the receiving bus can be reached by another account.
     for name in sorted(JOINS & samples.keys()):
         if patterns["template"].matches_event(changed(samples[name], "account", "444455556666")):
-            wrong.append(f"template: the rule passes on events/{name} of another account")
-    for each in wrong:
-        print(f"error: {each}", file=sys.stderr)
-    if wrong:
-        sys.exit(1)
-    print(f"{len(samples)} samples: both rules pass on the {len(JOINS)} joins and nothing else")
+            WRONG.append(f"template: the rule passes on events/{name} of another account")
+    end(f"{len(samples)} samples: both rules pass on the {len(JOINS)} joins and nothing else")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from wrong import WRONG, check, end, equal
+
 ROOT = Path(__file__).parent.parent
 
 # AWS's own metrics with their dimensions, as the guides of SQS, Lambda and EventBridge list them. Rules on the default
@@ -90,17 +92,6 @@ WINDOWS = {
     "ReconcileMissingAlarm": ({"Ref": "ReconcileWindowHours"}, {"Ref": "ReconcileWindowHours"}),
 }
 
-findings = []
-
-
-def check(holds, expectation):
-    if not holds:
-        findings.append(expectation)
-
-
-def equal(found, expected, what):
-    check(found == expected, f"{what}: expected {json.dumps(expected)}, found {json.dumps(found)}")
-
 
 def own_metrics():
     """The namespace, and each metric of src/metrics.rs with the sets of dimensions that it is written with."""
@@ -122,7 +113,7 @@ def known_metrics():
 def check_metric(known, namespace, name, dimensions, where):
     sets = known.get((namespace, name))
     if sets is None:
-        findings.append(f"{where}: nothing writes the metric {name} in {namespace}")
+        WRONG.append(f"{where}: nothing writes the metric {name} in {namespace}")
     else:
         check(tuple(dimensions) in sets, f"{where}: {name} is not written with the dimensions {list(dimensions)}")
 
@@ -296,7 +287,7 @@ def check_dashboard(template, known):
                     metric[0]["expression"],
                 )
                 if search is None:
-                    findings.append(f"{where}: cannot read {metric[0]['expression']}")
+                    WRONG.append(f"{where}: cannot read {metric[0]['expression']}")
                     continue
                 namespace, dimension, name, _ = search.groups()
                 check_metric(known, namespace, name, [dimension], where)
@@ -338,15 +329,12 @@ def check_all(folder):
 
 
 def main():
+    alarms = widgets = 0
     try:
         alarms, widgets = check_all(Path(sys.argv[1]))
     except KeyError as missing:
-        findings.append(f"a template has no {missing} where one is needed")
-    for finding in findings:
-        print(f"error: {finding}", file=sys.stderr)
-    if findings:
-        sys.exit(1)
-    print(f"{alarms} alarms and {widgets} widgets look at metrics that exist; each alarm has its place in the runbook")
+        WRONG.append(f"a template has no {missing} where one is needed")
+    end(f"{alarms} alarms and {widgets} widgets look at metrics that exist; each alarm has its place in the runbook")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks what sam and cargo-lambda have built: that it is the function alone, and that Lambda can start it.
 
-Prints each finding and exits with 1 where there is one; otherwise prints the sizes.
+Prints what is wrong and exits with 1 where there is something; otherwise prints the sizes.
 
 Usage: check_package.py ARCHITECTURE SAM-LOG
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
+from wrong import check, end
+
 # What provided.al2023 has: Amazon Linux 2023's glibc ("Amazon Linux 2023 User Guide", comparison with AL2: 2.34).
 # A program that needs a later one does not start there ("version `GLIBC_2.35' not found").
 LAMBDA_GLIBC = (2, 34)
@@ -24,13 +26,6 @@ FUNCTIONS = ["EnrollFunction", "ReconcileFunction"]
 NAME = "guardduty-enroller"
 # A text that only local-aws has in it.
 OF_LOCAL_AWS = b"The local cloud is up"
-
-findings = []
-
-
-def check(good, finding):
-    if not good:
-        findings.append(finding)
 
 
 def check_program(program, architecture, where):
@@ -95,11 +90,7 @@ def main():
     highest = check_program(zipped, architecture, package)
     check(programs and programs[0] == zipped, "sam and cargo-lambda have built different programs")
 
-    for finding in findings:
-        print(f"error: {finding}", file=sys.stderr)
-    if findings:
-        sys.exit(1)
-    print(
+    end(
         f"{architecture}: bootstrap.zip has {package.stat().st_size:,} bytes, bootstrap {len(zipped):,}; "
         f"it needs {version(highest)}"
     )

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from check_monitoring import ALARMS, OURS, ROOT, dashboard
+from wrong import WRONG, end
 
 # What the functions meet, so that each line, field and metric that is shown is written, into the log of the right one:
 # the arguments of `cargo local` for each run.
@@ -150,20 +151,15 @@ def main():
         group: [line for arguments in runs for line in lines_of(arguments)] for group, runs in RUNS.items()
     }
     widgets = dashboard(template)
-    wrong = []
     for widget in widgets:
         if widget["type"] == "log":
             title = widget["properties"]["title"].partition(":")[0]
-            wrong += check_query(title, widget["properties"]["query"], logs)
+            WRONG.extend(check_query(title, widget["properties"]["query"], logs))
     written = written_metrics(logs)
     shown = set(shown_metrics(widgets, template))
     for name, dimensions in sorted(shown - written):
-        wrong.append(f"the function wrote no metric {name} with the dimensions {list(dimensions)}")
-    print(f"{len(shown)} metrics of ours are shown, {len(shown & written)} of them were written")
-    for each in wrong:
-        print(f"error: {each}", file=sys.stderr)
-    if wrong:
-        sys.exit(1)
+        WRONG.append(f"the function wrote no metric {name} with the dimensions {list(dimensions)}")
+    end(f"{len(shown)} metrics of ours are shown, {len(shown & written)} of them were written")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from wrong import WRONG, end
+
 KEY = "a customer-managed key costs a key and a policy in each account, "
 ENCRYPTED = (
     "SSE-SQS encrypts it (SqsManagedSseEnabled), which this check does not know; EventBridge cannot send to a queue "
@@ -76,19 +78,14 @@ def judged(folder, name):
 
 def main():
     folder = Path(sys.argv[1])
-    wrong = []
     for name, accepted in ACCEPTED.items():
         findings, passed = judged(folder, name)
         for check, resource in sorted(findings.keys() - accepted.keys()):
-            wrong.append(f"{name}: {check} {resource}: {findings[check, resource]}")
+            WRONG.append(f"{name}: {check} {resource}: {findings[check, resource]}")
         for check, resource in sorted(accepted.keys() - findings.keys()):
-            wrong.append(f"{name}: {check} {resource} is accepted here, but is no finding any more")
+            WRONG.append(f"{name}: {check} {resource} is accepted here, but is no finding any more")
         print(f"checkov {name}: {passed} checks passed, {len(findings)} findings")
-    for each in wrong:
-        print(f"error: {each}", file=sys.stderr)
-    if wrong:
-        sys.exit(1)
-    print("each finding has its reason")
+    end("each finding has its reason")
 
 
 if __name__ == "__main__":

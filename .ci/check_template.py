@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks what a linter cannot know: that the parts of the templates fit each other and what the function relies on.
-Prints each finding; exits with 1 where there is one.
+Prints what is wrong; exits with 1 where there is something.
 
 Usage: check_template.py FOLDER, the one that translate.py wrote
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from translate import ROOT, read
+from wrong import WRONG, check, end, equal
 
 # Everything that the functions may do. A new action belongs here, in the template and in the documentation.
 BOTH = {
@@ -95,22 +96,6 @@ NO_SCHEDULES = [
     "at(2026-01-01T00:00:00)",
 ]
 DAYS = 24 * 60 * 60
-
-findings = []
-
-
-def check(holds, expectation):
-    if not holds:
-        findings.append(expectation)
-
-
-def equal(found, expected, what):
-    shown = sorted(found) if isinstance(found, set) else found
-    wanted = sorted(expected) if isinstance(expected, set) else expected
-    check(
-        found == expected,
-        f"{what}: expected {json.dumps(wanted)}, found {json.dumps(shown)}",
-    )
 
 
 def arn(name):
@@ -341,7 +326,7 @@ def check_queue_policy(resources, name, allowed_rule):
         and resource["Properties"]["Queues"] == [{"Ref": name}]
     ]
     if len(policies) != 1:
-        findings.append(f"{name}: expected one queue policy, found {len(policies)}")
+        WRONG.append(f"{name}: expected one queue policy, found {len(policies)}")
         return
     statements = policies[0]["PolicyDocument"]["Statement"]
     allowing = [statement for statement in statements if statement["Effect"] == "Allow"]
@@ -568,12 +553,8 @@ def main():
             )
         )
     except KeyError as missing:
-        findings.append(f"a template has no {missing} where one is needed")
-    for finding in findings:
-        print(f"error: {finding}", file=sys.stderr)
-    if findings:
-        sys.exit(1)
-    print("the templates fit each other and the function")
+        WRONG.append(f"a template has no {missing} where one is needed")
+    end("the templates fit each other and the function")
 
 
 if __name__ == "__main__":
