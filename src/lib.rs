@@ -1,9 +1,12 @@
 //! Makes every new account of an AWS organization a GuardDuty member, in every Region.
 //!
-//! An invocation's JSON comes in as an [`event::Event`]. The [`handler::Handler`] names the (account, Region)
-//! pairs; the [`enroller::Enroller`] asks Organizations and, in all Regions at once, GuardDuty, and gives each
-//! pair exactly one [`outcome::Outcome`]. What is not `Enabled` goes out to a queue as a [`record::Record`], and
-//! [`retry`] says when a message of the retry queue is done.
+//! An invocation's JSON comes in as an [`event::Event`], and the [`handler::Handler`] tells the jobs apart: an event
+//! names (account, Region) [pairs](pair::Pair), a [`batch::Batch`] of the retry queue brings some back, a
+//! [`reconcile::Reconciler`] compares the whole organization. The [`enroller::Enroller`] asks Organizations and, in all
+//! Regions at once, GuardDuty, and gives each pair exactly one [`outcome::Outcome`]. A pair that is not done goes out
+//! to a queue as a [`record::Record`], and [`retry`] says when a message of the retry queue is.
+//!
+//! `docs/architecture.md` has the pictures.
 
 pub mod account;
 pub mod aws;
