@@ -16,6 +16,9 @@ use crate::usage::Usage;
 const NAME: &str = "guardduty-enroller";
 const FLOOR: &str = "floor";
 
+/// How the names of the variables begin that cargo sets for a program that it runs, beside `CARGO` itself.
+const OUTER: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// Which build of the function runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
@@ -138,6 +141,16 @@ impl Program {
             .args(["build", "--quiet"])
             .args(what)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // What the cargo that runs this program has told it. Build scripts ask for some of it (ring's does), and would
+        // run anew, with a build of all that hangs on them: here, and again at the next cargo outside.
+        for (name, _) in env::vars_os() {
+            if OUTER
+                .iter()
+                .any(|outer| name.to_string_lossy().starts_with(outer))
+            {
+                cargo.env_remove(name);
+            }
+        }
         if self.is_release()? {
             cargo.arg("--release");
         }
@@ -187,6 +200,7 @@ impl Function {
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
+
     /// What the process has used so far, while it lives.
     pub(crate) fn usage(&self) -> Option<Usage> {
         Usage::of(self.child.id()?)
