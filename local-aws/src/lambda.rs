@@ -9,7 +9,7 @@ use crate::epoch::Epoch;
 use crate::queues::{Draft, Message, Queues};
 use crate::sqs;
 
-/// How long Lambda waits before the second and the third try of an asynchronous invocation (Lambda documentation,
+/// How long Lambda waits before the second and the third attempt of an asynchronous invocation (Lambda documentation,
 /// "How Lambda handles errors and retries with asynchronous invocation").
 const RETRY_AFTER: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
@@ -45,13 +45,13 @@ pub struct Mapping {
 /// One invocation of the function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Invocation {
-    /// Stays the same over the tries of one event.
+    /// Stays the same over the attempts of one event.
     pub request_id: String,
     /// What the function is given.
     pub payload: Value,
     /// How long the function may take.
     pub timeout: Duration,
-    /// Which try it is, counting from 1.
+    /// Which attempt it is, counting from 1.
     pub attempt: usize,
 }
 
@@ -232,7 +232,7 @@ impl Lambda {
         })
     }
 
-    /// Takes the outcome of an invocation: done, to be tried again, or given up. An invocation that is not running is
+    /// Takes the outcome of an invocation: done, to be retried, or given up. An invocation that is not running is
     /// ignored.
     ///
     /// A queue's batch: the messages that the function does not name as failed are deleted. After an error, or a reply
@@ -252,7 +252,7 @@ impl Lambda {
             return;
         };
         match (self.running.remove(index), outcome) {
-            (Running::Event(event), Err(error)) => self.try_again(now, queues, event, error),
+            (Running::Event(event), Err(error)) => self.retry_or_give_up(now, queues, event, error),
             (Running::Event(_), Ok(_)) | (Running::Batch { .. }, Err(_)) => {}
             (
                 Running::Batch {
@@ -277,7 +277,7 @@ impl Lambda {
         }
     }
 
-    fn try_again(
+    fn retry_or_give_up(
         &mut self,
         now: Duration,
         queues: &mut Queues,
@@ -550,12 +550,12 @@ mod tests {
     fn a_message_that_always_fails_ends_in_the_dead_letters() {
         let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
         send(&mut queues, 1);
-        let mut tries = 0;
+        let mut invocations = 0;
         while let Some(now) = lambda.next_due(&queues) {
             let Some(invocation) = lambda.next(now, &mut queues) else {
                 continue;
             };
-            tries += 1;
+            invocations += 1;
             lambda.finish(now, &mut queues, &invocation, &failure());
         }
         let most = queues.queues[RETRY_QUEUE_URL]
@@ -563,7 +563,7 @@ mod tests {
             .as_ref()
             .unwrap()
             .max_receive_count;
-        assert_eq!(tries, most);
+        assert_eq!(invocations, most);
         assert_eq!(queues.depth(at(86_400), DEAD_LETTER_QUEUE_URL).visible, 1);
     }
 }

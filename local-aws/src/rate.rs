@@ -78,8 +78,8 @@ mod tests {
         burst: 12.0,
     };
 
-    fn passed(buckets: &mut Buckets, at: Duration, tries: usize, rate: Rate) -> usize {
-        (0..tries)
+    fn passed(buckets: &mut Buckets, at: Duration, requests: usize, rate: Rate) -> usize {
+        (0..requests)
             .filter(|_| buckets.take(at, "ListAccounts", "us-east-1", rate))
             .count()
     }

@@ -8,7 +8,7 @@ use local_aws::Call;
 use serde_json::{Map, Value, json};
 
 use crate::report::{clock, indented, plain, table};
-use crate::session::{Session, Try};
+use crate::session::{Finished, Session};
 
 /// So many pairs that are not enabled are shown to a person. `--json` has all that the report names.
 const PAIRS: usize = 10;
@@ -27,7 +27,7 @@ const NUMBERS: [(&str, &str); 7] = [
 /// Everything there is to tell about one reconcile.
 #[derive(Debug)]
 pub(crate) struct Reconciliation<'a> {
-    attempt: Option<&'a Try>,
+    finished: Option<&'a Finished>,
     calls: BTreeMap<String, Tally>,
     log: Option<Vec<String>>,
 }
@@ -43,7 +43,7 @@ struct Tally {
 impl<'a> Reconciliation<'a> {
     pub(crate) fn new(session: &'a Session, with_log: bool) -> Self {
         Self {
-            attempt: session.tries.last(),
+            finished: session.invocations.last(),
             calls: tallies(&session.cloud.lock().calls),
             // Without an answer the log is all there is.
             log: (with_log || session.has_failed()).then(|| session.log.lines()),
@@ -51,7 +51,7 @@ impl<'a> Reconciliation<'a> {
     }
 
     fn report(&self) -> Option<&'a Value> {
-        self.attempt?.outcome.as_ref().ok()
+        self.finished?.outcome.as_ref().ok()
     }
 
     /// Whether all is well: every pair was looked at, and no gap is left that was to be closed.
@@ -79,16 +79,16 @@ impl<'a> Reconciliation<'a> {
             .collect();
         let mut document = Map::new();
         let mut add = |name: &str, value| document.insert(name.to_owned(), value);
-        if let Some(attempt) = self.attempt {
-            match &attempt.outcome {
+        if let Some(finished) = self.finished {
+            match &finished.outcome {
                 Ok(report) => add("report", report.clone()),
                 Err(error) => add(
                     "error",
                     json!({ "errorType": error.error_type, "errorMessage": error.message }),
                 ),
             };
-            add("tookSeconds", json!(attempt.took.as_secs_f64()));
-            if let Some(usage) = attempt.usage {
+            add("tookSeconds", json!(finished.took.as_secs_f64()));
+            if let Some(usage) = finished.usage {
                 let a_call = self.cpu_a_call(usage.cpu);
                 let shown = json!({
                     "peakMemoryMb": usage.peak_memory,
@@ -108,8 +108,8 @@ impl<'a> Reconciliation<'a> {
 
     pub(crate) fn text(&self) -> String {
         let mut parts = Vec::new();
-        if let Some(attempt) = self.attempt {
-            parts.push(match &attempt.outcome {
+        if let Some(finished) = self.finished {
+            parts.push(match &finished.outcome {
                 Ok(report) => headline(report),
                 Err(error) => {
                     format!(
@@ -118,7 +118,7 @@ impl<'a> Reconciliation<'a> {
                     )
                 }
             });
-            parts.push(self.used(attempt));
+            parts.push(self.used(finished));
         }
         if let Some(report) = self.report() {
             parts.extend([
@@ -134,14 +134,14 @@ impl<'a> Reconciliation<'a> {
         parts.concat()
     }
 
-    fn used(&self, attempt: &Try) -> String {
+    fn used(&self, finished: &Finished) -> String {
         let mut text = format!(
             "  took {}, {} AWS calls: {}\n",
-            clock(attempt.took),
+            clock(finished.took),
             self.call_count(),
             spoken(&self.calls)
         );
-        if let Some(usage) = attempt.usage {
+        if let Some(usage) = finished.usage {
             let _ = write!(
                 text,
                 "  function: peak memory {:.1} MB, CPU {:.2} s",

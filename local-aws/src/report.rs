@@ -6,7 +6,7 @@ use std::time::Duration;
 use local_aws::{Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL};
 use serde_json::{Value, json};
 
-use crate::session::{Session, Try};
+use crate::session::{Finished, Session};
 
 const QUEUES: [(&str, &str); 2] = [
     ("dead letters", DEAD_LETTER_QUEUE_URL),
@@ -16,7 +16,7 @@ const QUEUES: [(&str, &str); 2] = [
 /// Everything there is to tell.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    tries: &'a [Try],
+    invocations: &'a [Finished],
     notes: &'a [(usize, String)],
     calls: Vec<Call>,
     queues: Vec<(&'static str, Vec<Message>)>,
@@ -41,7 +41,7 @@ impl<'a> Report<'a> {
         }
         let failed = session.has_failed();
         Self {
-            tries: &session.tries,
+            invocations: &session.invocations,
             notes: &session.notes,
             calls: state.calls.clone(),
             queues: QUEUES
@@ -55,19 +55,19 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn json(&self) -> String {
-        let tries: Vec<_> = self
-            .tries
+        let invocations: Vec<_> = self
+            .invocations
             .iter()
-            .map(|attempt| {
+            .map(|finished| {
                 let mut shown = json!({
-                    "at": attempt.at.as_secs_f64(),
-                    "took": attempt.took.as_secs_f64(),
-                    "requestId": attempt.invocation.request_id,
-                    "attempt": attempt.invocation.attempt,
-                    "event": attempt.invocation.payload,
-                    "deadLetters": attempt.dead_letters,
+                    "at": finished.at.as_secs_f64(),
+                    "took": finished.took.as_secs_f64(),
+                    "requestId": finished.invocation.request_id,
+                    "attempt": finished.invocation.attempt,
+                    "event": finished.invocation.payload,
+                    "deadLetters": finished.dead_letters,
                 });
-                let (name, value) = match &attempt.outcome {
+                let (name, value) = match &finished.outcome {
                     Ok(reply) => ("reply", reply.clone()),
                     Err(error) => (
                         "error",
@@ -108,8 +108,8 @@ impl<'a> Report<'a> {
             })
             .collect();
         let document = json!({
-            "tries": tries,
-            "notes": self.notes.iter().map(|(after, note)| json!({ "afterTry": after, "note": note })).collect::<Vec<_>>(),
+            "invocations": invocations,
+            "notes": self.notes.iter().map(|(after, note)| json!({ "afterInvocation": after, "note": note })).collect::<Vec<_>>(),
             "calls": calls,
             "queues": queues,
             "members": self.members,
@@ -120,18 +120,18 @@ impl<'a> Report<'a> {
 
     pub(crate) fn text(&self) -> String {
         let mut lines = Vec::new();
-        for (number, attempt) in self.tries.iter().enumerate() {
+        for (number, finished) in self.invocations.iter().enumerate() {
             lines.push(format!(
-                "Try {} at {}, {}",
+                "Invocation {} at {}, {}",
                 number + 1,
-                clock(attempt.at),
-                what(attempt)
+                clock(finished.at),
+                what(finished)
             ));
-            let mut came_of_it = outcome(attempt);
-            if attempt.dead_letters > 0 {
+            let mut came_of_it = outcome(finished);
+            if finished.dead_letters > 0 {
                 came_of_it = format!(
                     "{came_of_it}  → {} message(s) to the dead-letter queue\n",
-                    attempt.dead_letters
+                    finished.dead_letters
                 );
             }
             lines.push(came_of_it);
@@ -192,16 +192,16 @@ fn body(message: &Message) -> Value {
 }
 
 /// What the function was given.
-fn what(attempt: &Try) -> String {
-    let took = clock(attempt.took);
-    let payload = &attempt.invocation.payload;
+fn what(finished: &Finished) -> String {
+    let took = clock(finished.took);
+    let payload = &finished.invocation.payload;
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
         return format!("{} message(s) of a queue, took {took}", records.len());
     }
     let name = name_of(payload);
     format!(
         "{name} (attempt {} of 3), took {took}",
-        attempt.invocation.attempt
+        finished.invocation.attempt
     )
 }
 
@@ -216,8 +216,8 @@ fn name_of(event: &Value) -> &str {
 }
 
 /// What the function made of it.
-fn outcome(attempt: &Try) -> String {
-    let reply = match &attempt.outcome {
+fn outcome(finished: &Finished) -> String {
+    let reply = match &finished.outcome {
         Err(error) => return format!("  failed: {}: {}\n", error.error_type, error.message),
         Ok(reply) => reply,
     };
@@ -225,7 +225,7 @@ fn outcome(attempt: &Try) -> String {
         return format!("  ignored: {}\n", plain(why));
     }
     if let Some(failures) = reply.get("batchItemFailures").and_then(Value::as_array) {
-        return batch(&attempt.invocation.payload, failures);
+        return batch(&finished.invocation.payload, failures);
     }
     let mut rows = Vec::new();
     for account in reply

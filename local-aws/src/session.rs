@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::function::{Function, Log, Program};
 use crate::usage::Usage;
 
-/// A function that sends itself messages for ever is stopped after this many tries.
-const MOST_TRIES: usize = 500;
+/// A function that sends itself messages for ever is stopped after so many steps.
+const MOST_STEPS: usize = 500;
 
 /// How the template feeds the function from the retry queue.
 const BATCH_SIZE: usize = 1_000;
@@ -22,20 +22,20 @@ const WINDOW: Duration = Duration::from_secs(5);
 pub(crate) struct Session {
     pub(crate) cloud: Cloud,
     pub(crate) log: Log,
-    pub(crate) tries: Vec<Try>,
-    /// What happened beside the tries, each after so many of them.
+    pub(crate) invocations: Vec<Finished>,
+    /// What happened beside the invocations, each after so many of them.
     pub(crate) notes: Vec<(usize, String)>,
     loopback: Loopback,
     lambda: Lambda,
     program: Program,
     variables: Vec<(String, String)>,
-    /// The running function; none before the first try and after a crash.
+    /// The running function; none before the first invocation and after a crash.
     function: Option<Function>,
 }
 
 /// One invocation with what came of it.
 #[derive(Debug)]
-pub(crate) struct Try {
+pub(crate) struct Finished {
     pub(crate) at: Duration,
     pub(crate) took: Duration,
     pub(crate) invocation: Invocation,
@@ -62,7 +62,7 @@ impl Session {
         Ok(Self {
             cloud,
             log: Log::default(),
-            tries: Vec::new(),
+            invocations: Vec::new(),
             notes: Vec::new(),
             loopback,
             lambda,
@@ -78,7 +78,9 @@ impl Session {
 
     /// Whether the last invocation failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.tries.last().is_none_or(|last| last.outcome.is_err())
+        self.invocations
+            .last()
+            .is_none_or(|last| last.outcome.is_err())
     }
 
     /// Delivers the event once: a batch of SQS as it is, anything else as an asynchronous invocation.
@@ -90,7 +92,7 @@ impl Session {
                 timeout: self.lambda.timeout,
                 attempt: 1,
             };
-            return self.attempt(invocation).await;
+            return self.invoke(invocation).await;
         }
         self.lambda.submit(self.now(), event);
         self.step().await
@@ -98,15 +100,15 @@ impl Session {
 
     /// Runs everything that is due now or later, until nothing is left.
     pub(crate) async fn drive(&mut self) -> io::Result<()> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MOST_STEPS {
             let Some(due) = self.lambda.next_due(&self.cloud.lock().queues) else {
                 return Ok(());
             };
             self.loopback.skip_to(due);
             self.step().await?;
         }
-        let note = format!("stopped after {MOST_TRIES} steps, with messages still waiting");
-        self.notes.push((self.tries.len(), note));
+        let note = format!("stopped after {MOST_STEPS} steps, with messages still waiting");
+        self.notes.push((self.invocations.len(), note));
         Ok(())
     }
 
@@ -124,26 +126,26 @@ impl Session {
         let note = format!(
             "Redrive: the faults are over, {moved} dead letter(s) moved to the retry queue"
         );
-        self.notes.push((self.tries.len(), note));
+        self.notes.push((self.invocations.len(), note));
         self.drive().await
     }
 
     async fn step(&mut self) -> io::Result<()> {
         let next = self.lambda.next(self.now(), &mut self.cloud.lock().queues);
         match next {
-            Some(invocation) => self.attempt(invocation).await,
+            Some(invocation) => self.invoke(invocation).await,
             None => Ok(()),
         }
     }
 
-    async fn attempt(&mut self, invocation: Invocation) -> io::Result<()> {
+    async fn invoke(&mut self, invocation: Invocation) -> io::Result<()> {
         let at = self.now();
         let before = self.dead_letters();
         let (outcome, usage) = self.run(&invocation).await?;
         let now = self.now();
         self.lambda
             .finish(now, &mut self.cloud.lock().queues, &invocation, &outcome);
-        self.tries.push(Try {
+        self.invocations.push(Finished {
             at,
             took: now.saturating_sub(at),
             invocation,
