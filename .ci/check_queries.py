@@ -32,7 +32,7 @@ RUNS = {
         ],
     ],
     "ReconcileLogGroup": [
-        # Nothing is left to do; a Region has a gap and another a finding; no account can be listed.
+        # Nothing is left to do; a Region has a gap and another is blocked; no account can be listed.
         ORGANIZATION,
         [
             *(*ORGANIZATION, "--missing", "100%"),

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::report::{clock, indented, plain, table};
 use crate::session::{Finished, Session};
 
-/// So many pairs that are not enabled are shown to a person. `--json` has all that the report names.
-const PAIRS: usize = 10;
+/// So many accounts that are not enabled are shown to a person. `--json` has all that the report names.
+const ACCOUNTS: usize = 10;
 
 /// The columns of numbers in a Region's report.
 const NUMBERS: [(&str, &str); 7] = [
@@ -19,7 +19,7 @@ const NUMBERS: [(&str, &str); 7] = [
     ("enabled", "enabled"),
     ("enrolled", "enrolled"),
     ("missing", "missing"),
-    ("not enrolled", "notEnrolled"),
+    ("not enabled", "notEnabled"),
     ("undone", "undone"),
     ("stale", "stale"),
 ];
@@ -124,8 +124,8 @@ impl<'a> Reconciliation<'a> {
             parts.extend([
                 regions(report),
                 reasons(report),
-                findings(report),
-                pairs(report),
+                blocks(report),
+                accounts(report),
             ]);
         }
         if let Some(log) = &self.log {
@@ -201,7 +201,7 @@ fn headline(report: &Value) -> String {
         "NOT complete"
     };
     let (started, ended) = (member(report, "startedAt"), member(report, "endedAt"));
-    if report.get("finding").is_some_and(Value::is_object) {
+    if report.get("blocked").is_some_and(Value::is_object) {
         return format!("{what}: {complete}, gap unknown\n  {started} to {ended}\n");
     }
     format!(
@@ -228,9 +228,9 @@ fn regions(report: &Value) -> String {
     let names = ["Region"]
         .into_iter()
         .chain(parts(report).map(|(region, _)| region.as_str()));
-    let ends = [["auto-enable".to_owned(), "finding".to_owned()]]
+    let ends = [["auto-enable".to_owned(), "blocked".to_owned()]]
         .into_iter()
-        .chain(parts(report).map(|(_, part)| [member(part, "autoEnable"), finding(part)]));
+        .chain(parts(report).map(|(_, part)| [member(part, "autoEnable"), blocked(part)]));
     let rows: Vec<_> = names
         .zip(rows)
         .zip(ends)
@@ -239,9 +239,10 @@ fn regions(report: &Value) -> String {
     format!("\n{}", table(&rows))
 }
 
-fn finding(part: &Value) -> String {
-    match part.get("finding") {
-        Some(Value::Object(finding)) => finding.get("reason").map(plain).unwrap_or_default(),
+/// In a word, why a Region could not be compared to the end.
+fn blocked(part: &Value) -> String {
+    match part.get("blocked") {
+        Some(block @ Value::Object(_)) => member(block, "reason"),
         _ if part.get("memberAccountLimitReached") == Some(&Value::Bool(true)) => {
             "takes no more members".to_owned()
         }
@@ -249,13 +250,13 @@ fn finding(part: &Value) -> String {
     }
 }
 
-/// How many pairs were not enrolled, by reason over all Regions.
+/// How many accounts are not enabled, by reason over all Regions.
 fn reasons(report: &Value) -> String {
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-    let not_enrolled = parts(report)
-        .filter_map(|(_, part)| part.get("notEnrolled")?.as_object())
+    let not_enabled = parts(report)
+        .filter_map(|(_, part)| part.get("notEnabled")?.as_object())
         .flatten();
-    for (reason, number) in not_enrolled {
+    for (reason, number) in not_enabled {
         *reasons.entry(reason).or_default() += count(Some(number));
     }
     if reasons.is_empty() {
@@ -265,24 +266,24 @@ fn reasons(report: &Value) -> String {
         .iter()
         .map(|(reason, number)| format!("{reason} {number}"))
         .collect();
-    format!("\nNot enrolled: {}\n", reasons.join(", "))
+    format!("\nNot enabled by reason: {}\n", reasons.join(", "))
 }
 
-/// Each finding once, with where it is and what to do.
-fn findings(report: &Value) -> String {
+/// Each thing that was in the way once, with where it was and what to do.
+fn blocks(report: &Value) -> String {
     let mut found: BTreeMap<[String; 3], Vec<&str>> = BTreeMap::new();
     let all = [("the organization", report)]
         .into_iter()
         .chain(parts(report).map(|(region, part)| (region.as_str(), part)));
     for (place, part) in all {
-        if let Some(finding) = part.get("finding").filter(|finding| finding.is_object()) {
-            let texts = ["reason", "result", "cure"].map(|name| member(finding, name));
+        if let Some(block @ Value::Object(_)) = part.get("blocked") {
+            let texts = ["reason", "result", "cure"].map(|name| member(block, name));
             found.entry(texts).or_default().push(place);
         }
     }
     let mut text = String::new();
     for ([reason, result, cure], places) in found {
-        let _ = write!(text, "\nFinding: {reason} in {}\n", places.join(", "));
+        let _ = write!(text, "\nBlocked: {reason} in {}\n", places.join(", "));
         if !result.is_empty() {
             let _ = writeln!(text, "  AWS says: {result}");
         }
@@ -291,21 +292,21 @@ fn findings(report: &Value) -> String {
     text
 }
 
-/// The first pairs that are not enabled.
-fn pairs(report: &Value) -> String {
+/// The first accounts that are not enabled. A dry run has no outcome of them.
+fn accounts(report: &Value) -> String {
     let rows = parts(report).flat_map(|(region, part)| {
-        let pairs = part.get("pairs").and_then(Value::as_array);
-        pairs.into_iter().flatten().map(move |pair| {
+        let accounts = part.get("accounts").and_then(Value::as_array);
+        accounts.into_iter().flatten().map(move |account| {
             vec![
-                member(pair, "accountId"),
+                member(account, "accountId"),
                 region.clone(),
-                member(pair, "outcome"),
-                member(pair, "reason"),
-                member(pair, "result"),
+                member(account, "outcome"),
+                member(account, "reason"),
+                member(account, "result"),
             ]
         })
     });
-    let mut rows: Vec<_> = rows.take(PAIRS).collect();
+    let mut rows: Vec<_> = rows.take(ACCOUNTS).collect();
     if rows.is_empty() {
         return String::new();
     }
@@ -354,21 +355,21 @@ mod tests {
     fn report() -> Value {
         json!({
             "dryRun": false, "startedAt": "A", "endedAt": "B", "complete": false, "gap": 5,
-            "accountsListed": 12, "accountsExpected": 10, "finding": null,
+            "accountsListed": 12, "accountsExpected": 10, "blocked": null,
             "regions": {
                 "eu-west-1": {
-                    "finding": null, "expected": 10, "enabled": 5, "enrolled": 3, "missing": 0,
-                    "notEnrolled": { "email-rejected": 1, "unknown": 1 }, "undone": 0, "stale": 0,
+                    "blocked": null, "expected": 10, "enabled": 5, "enrolled": 3, "missing": 0,
+                    "notEnabled": { "email-rejected": 1, "unknown": 1 }, "undone": 0, "stale": 0,
                     "autoEnable": "NEW", "memberAccountLimitReached": false, "staleAccounts": [],
-                    "pairs": [
+                    "accounts": [
                         { "accountId": "700000000001", "outcome": "refused", "reason": "unknown", "result": "Some text" },
                         { "accountId": "700000000002", "outcome": "refused", "reason": "email-rejected", "result": null },
                     ],
                 },
                 "us-east-1": {
-                    "finding": { "reason": "no-detector", "result": "Words", "cure": "enable it" },
-                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnrolled": {}, "undone": 3,
-                    "stale": 0, "autoEnable": null, "memberAccountLimitReached": null, "pairs": [], "staleAccounts": [],
+                    "blocked": { "reason": "no-detector", "result": "Words", "cure": "enable it" },
+                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnabled": {}, "undone": 3,
+                    "stale": 0, "autoEnable": null, "memberAccountLimitReached": null, "accounts": [], "staleAccounts": [],
                 },
             },
         })
@@ -379,21 +380,21 @@ mod tests {
         assert_eq!(
             regions(&report()),
             "
-  Region     expected  enabled  enrolled  missing  not enrolled  undone  stale  auto-enable  finding
-  eu-west-1        10        5         3        0             2       0      0  NEW
-  us-east-1        10        7         0        0             0       3      0               no-detector
+  Region     expected  enabled  enrolled  missing  not enabled  undone  stale  auto-enable  blocked
+  eu-west-1        10        5         3        0            2       0      0  NEW
+  us-east-1        10        7         0        0            0       3      0               no-detector
 "
         );
     }
 
     #[test]
-    fn a_finding_comes_with_its_cure_and_names_every_region() {
+    fn what_was_in_the_way_comes_with_its_cure_and_every_region() {
         let mut report = report();
-        let same = report["regions"]["us-east-1"]["finding"].clone();
-        report["regions"]["eu-west-1"]["finding"] = same;
+        let same = report["regions"]["us-east-1"]["blocked"].clone();
+        report["regions"]["eu-west-1"]["blocked"] = same;
         assert_eq!(
-            findings(&report),
-            "\nFinding: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  cure: enable it\n"
+            blocks(&report),
+            "\nBlocked: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  cure: enable it\n"
         );
     }
 
@@ -401,22 +402,37 @@ mod tests {
     fn a_gap_is_unknown_where_no_region_was_compared() {
         let mut report = report();
         assert!(headline(&report).starts_with("Reconcile: NOT complete, gap 5\n"));
-        report["finding"] = json!({ "reason": "deadline", "result": null, "cure": "nothing" });
+        report["blocked"] = json!({ "reason": "deadline", "result": null, "cure": "nothing" });
         assert!(headline(&report).starts_with("Reconcile: NOT complete, gap unknown\n"));
     }
 
     #[test]
-    fn pairs_are_counted_by_reason_and_the_first_are_named() {
+    fn accounts_are_counted_by_reason_and_the_first_are_named() {
         let report = report();
         assert_eq!(
             reasons(&report),
-            "\nNot enrolled: email-rejected 1, unknown 1\n"
+            "\nNot enabled by reason: email-rejected 1, unknown 1\n"
         );
-        let text = pairs(&report);
+        let text = accounts(&report);
         assert!(text.starts_with("\nNot enabled, 2 of 5\n"), "{text}");
         assert!(
             text.contains("700000000001  eu-west-1  refused  unknown"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn an_account_of_a_dry_run_has_no_outcome() {
+        let mut report = report();
+        let account = json!({ "accountId": "700000000001", "outcome": null, "reason": null, "result": "Some text" });
+        report["regions"]["eu-west-1"]["accounts"] = json!([account]);
+        assert_eq!(
+            accounts(&report),
+            "
+Not enabled, 1 of 5
+  account       Region     outcome  reason  result
+  700000000001  eu-west-1                   Some text
+"
         );
     }
 

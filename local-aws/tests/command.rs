@@ -67,7 +67,7 @@ fn a_reconcile_with_a_fault_ends_badly_and_names_the_cure_for_a_person() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     for part in [
         "Reconcile: NOT complete",
-        "Finding: access-denied in eu-west-1",
+        "Blocked: access-denied in eu-west-1",
         "AWS says: AccessDeniedException: not authorized",
         "cure: mend the function's role",
     ] {
