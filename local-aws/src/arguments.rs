@@ -9,44 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bench;
 use crate::population::Share;
-
-/// The Regions where GuardDuty has an endpoint, the four of [`local_aws::REGIONS`] first.
-pub(crate) const ALL_REGIONS: [&str; 34] = [
-    "us-east-1",
-    "eu-west-1",
-    "eu-central-1",
-    "ap-southeast-2",
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-    "ca-central-1",
-    "eu-north-1",
-    "eu-west-2",
-    "eu-west-3",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-southeast-1",
-    "sa-east-1",
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-south-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
-    "ca-west-1",
-    "eu-central-2",
-    "eu-south-1",
-    "eu-south-2",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
-];
+use crate::regions::Regions;
 
 const ABOUT: &str = "\
 Runs the function on this machine: sends it an event and shows what it did.
@@ -237,7 +200,7 @@ pub(crate) struct Serving {
 #[derive(Debug, Args)]
 pub(crate) struct CloudArguments {
     /// How many Regions there are (1 to 34), or which
-    #[arg(long, value_name = "N|LIST", default_value = "4", value_parser = regions)]
+    #[arg(long, value_name = "N|LIST", default_value = "4")]
     pub(crate) regions: Regions,
     /// Something that goes wrong (see below); can be given several times
     #[arg(long = "fault", value_name = "FAULT")]
@@ -246,10 +209,6 @@ pub(crate) struct CloudArguments {
     #[arg(long, value_name = "MILLIS", default_value = "20")]
     pub(crate) latency: u64,
 }
-
-/// A type of its own, because clap takes a `Vec` for an argument given several times.
-#[derive(Clone, Debug)]
-pub(crate) struct Regions(Vec<String>);
 
 impl CloudArguments {
     pub(crate) fn setup(&self) -> Setup {
@@ -263,31 +222,6 @@ impl CloudArguments {
             ..Setup::default()
         }
     }
-}
-
-fn regions(text: &str) -> Result<Regions, String> {
-    let chosen: Vec<String> = match text.parse::<usize>() {
-        Ok(count) if (1..=ALL_REGIONS.len()).contains(&count) => ALL_REGIONS
-            .iter()
-            .take(count)
-            .map(|region| (*region).to_owned())
-            .collect(),
-        Ok(_) => return Err(format!("there are 1 to {} Regions", ALL_REGIONS.len())),
-        Err(_) => text
-            .split(',')
-            .map(|region| region.trim().to_owned())
-            .collect(),
-    };
-    if let Some(unknown) = chosen
-        .iter()
-        .find(|region| !ALL_REGIONS.contains(&region.as_str()))
-    {
-        return Err(format!(
-            "`{unknown}` is no Region with GuardDuty; known are {}",
-            ALL_REGIONS.join(", ")
-        ));
-    }
-    Ok(Regions(chosen))
 }
 
 fn accounts(text: &str) -> Result<usize, String> {
@@ -323,17 +257,6 @@ mod tests {
     fn the_default_regions_are_those_of_the_cloud() {
         let regions = parsed(&["event.json"]).map(|arguments| arguments.cloud.setup().regions);
         assert_eq!(regions, Ok(Setup::default().regions));
-    }
-
-    #[test]
-    fn regions_are_a_number_or_a_list_of_known_names() {
-        let count = |text| {
-            parsed(&["event.json", "--regions", text])
-                .map(|arguments| arguments.cloud.regions.0.len())
-        };
-        assert_eq!(count("34"), Ok(34));
-        assert_eq!(count("eu-west-1,af-south-1"), Ok(2));
-        assert!(count("0").is_err() && count("35").is_err() && count("eu-nowhere-9").is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod function;
 mod population;
 mod progress;
 mod reconciliation;
+mod regions;
 mod report;
 mod session;
 mod usage;

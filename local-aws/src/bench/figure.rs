@@ -44,6 +44,11 @@ impl fmt::Display for Figure {
     }
 }
 
+/// A count as a value. Counts are small here.
+pub(crate) fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
 /// As many decimals as say something.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::bench::contender::{Kind, Peer, Sizes};
-use crate::bench::figure::{Figure, short};
+use crate::bench::figure::{Figure, number, short};
 use crate::bench::results::Results;
 use crate::bench::sample::{Event, Sample, millis};
 use crate::bench::scenario::Scenario;
@@ -312,11 +312,6 @@ fn median<'a>(events: impl IntoIterator<Item = &'a Event>, value: impl Fn(&Event
 
 fn calls_of(event: Option<Event>) -> f64 {
     event.map_or(f64::NAN, |event| number(event.calls))
-}
-
-/// Counts are small here.
-pub(crate) fn number(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
 fn each(samples: Samples, value: impl Fn(&Sample) -> f64) -> Option<Figure> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::bench::contender::{Contender, Kind};
-use crate::bench::figure::{Figure, percentile, short};
-use crate::bench::goal::number;
+use crate::bench::figure::{Figure, number, percentile, short};
 use crate::bench::sample::{Event, Sample, millis};
 use crate::bench::scenario::Scenario;
 

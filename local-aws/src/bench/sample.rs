@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, timeout};
 
-use crate::arguments::ALL_REGIONS;
 use crate::bench::contender::{Contender, Kind};
 use crate::bench::figure::percentile;
 use crate::bench::scenario::Scenario;
 use crate::bench::share::{ControlGroups, Share};
 use crate::bench::trust::Trust;
 use crate::function::{self, Log};
+use crate::regions::Regions;
 use crate::usage::Usage;
 
 const EVENT: &str = include_str!("../../../events/create-account-result.json");
@@ -170,7 +170,7 @@ impl Place {
 
     fn setup(&self, scenario: Scenario) -> Setup {
         let mut setup = Setup {
-            regions: regions(scenario).into_iter().map(str::to_owned).collect(),
+            regions: regions(scenario),
             ..Setup::default()
         };
         let new = (0..=self.warm).map(|n| (account(n), format!("aws+{n}@example.com")));
@@ -298,9 +298,9 @@ fn calls(scenario: Scenario, number: u32) -> usize {
     1 + regions(scenario).len() * in_a_region
 }
 
-fn regions(scenario: Scenario) -> Vec<&'static str> {
+fn regions(scenario: Scenario) -> Vec<String> {
     let count = usize::try_from(scenario.regions).unwrap_or(usize::MAX);
-    ALL_REGIONS.into_iter().take(count).collect()
+    Regions::first(count).0
 }
 
 fn account(number: u32) -> String {
