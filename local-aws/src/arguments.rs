@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use local_aws::{Epoch, Fault, Setup};
 use serde_json::{Value, json};
 
-use crate::bench;
+use crate::bench::arguments::Measuring;
 use crate::population::Share;
 use crate::regions::Regions;
 
@@ -73,10 +73,6 @@ const MOST_ACCOUNTS: usize = 50_000;
 #[derive(Debug, Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", long_about = ABOUT, after_help = EXPLANATION)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub(crate) struct Arguments {
     /// Keep the endpoints up instead
     #[command(subcommand)]
@@ -94,26 +90,16 @@ pub(crate) struct Arguments {
     pub(crate) accounts: Vec<String>,
     #[command(flatten)]
     pub(crate) cloud: CloudArguments,
-    #[arg(
-        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
-    )]
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
-    pub(crate) variables: Vec<(String, String)>,
-    /// The function's timeout in seconds; the default is that of the template
-    #[arg(long, value_name = "SECONDS", default_value = "60")]
-    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) function: FunctionArguments,
     /// Run retries until all is quiet, jumping the clock over the waiting times
     #[arg(long)]
     pub(crate) drive: bool,
     /// After --drive: clear all faults, move the dead letters to the retry queue, and drive on
     #[arg(long)]
     pub(crate) redrive: bool,
-    /// Show the function's log lines
-    #[arg(long)]
-    pub(crate) show_logs: bool,
-    /// Everything as one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) shown: ShownArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,16 +109,13 @@ pub(crate) enum Command {
     /// Compare a whole organization with GuardDuty in every Region, and close the gap
     Reconcile(Reconciling),
     /// Measure the function beside what a user would pick instead
-    Bench(bench::arguments::Arguments),
+    Bench(Measuring),
 }
 
 #[derive(Debug, Args)]
 #[command(long_about = RECONCILE_ABOUT, after_help = RECONCILE_EXPLANATION)]
 #[command(mut_arg("latency", |latency| latency.default_value("0")))]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[command(mut_arg("timeout", |timeout| timeout.default_value("900")))]
 pub(crate) struct Reconciling {
     /// How many accounts the organization has, beside the management account and the administrator
     #[arg(long, value_name = "N", default_value = "1000", value_parser = accounts)]
@@ -145,14 +128,8 @@ pub(crate) struct Reconciling {
     /// Change nothing: only report
     #[arg(long)]
     pub(crate) dry_run: bool,
-    #[arg(
-        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
-    )]
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
-    pub(crate) variables: Vec<(String, String)>,
-    /// The function's timeout in seconds; the default is that of the template
-    #[arg(long, value_name = "SECONDS", default_value = "900")]
-    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) function: FunctionArguments,
     #[arg(
         help = "Let the function call as fast as it can: sets LIST_ACCOUNTS_PER_SECOND, LIST_MEMBERS_PER_SECOND and CREATE_MEMBERS_PER_SECOND to the most that it takes"
     )]
@@ -161,12 +138,8 @@ pub(crate) struct Reconciling {
     /// Run the function's release build, as it is deployed; the first build takes minutes
     #[arg(long)]
     pub(crate) release: bool,
-    /// Show the function's log lines
-    #[arg(long)]
-    pub(crate) show_logs: bool,
-    /// Everything as one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) shown: ShownArguments,
 }
 
 impl Reconciling {
@@ -183,7 +156,9 @@ impl Reconciling {
         ]
         .map(|name| (name.to_owned(), FASTEST.to_owned()));
         let unpaced = fast.into_iter().filter(|_| self.unpaced);
-        unpaced.chain(self.variables.iter().cloned()).collect()
+        unpaced
+            .chain(self.function.variables.iter().cloned())
+            .collect()
     }
 }
 
@@ -208,6 +183,36 @@ pub(crate) struct CloudArguments {
     /// How long every call takes, in milliseconds
     #[arg(long, value_name = "MILLIS", default_value = "20")]
     pub(crate) latency: u64,
+}
+
+/// How the function is run.
+#[derive(Debug, Args)]
+pub(crate) struct FunctionArguments {
+    #[arg(
+        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
+    )]
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// The function's timeout in seconds; the default is that of the template
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    timeout: u64,
+}
+
+impl FunctionArguments {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+/// What is shown of a run.
+#[derive(Debug, Args)]
+pub(crate) struct ShownArguments {
+    /// Show the function's log lines
+    #[arg(long)]
+    pub(crate) show_logs: bool,
+    /// Everything as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl CloudArguments {
@@ -279,12 +284,14 @@ mod tests {
     #[test]
     fn a_reconcile_needs_no_argument_and_loses_no_time() {
         let plain = reconciling(&[]).unwrap();
-        assert_eq!((plain.accounts, plain.timeout), (1000, 900));
+        assert_eq!(plain.accounts, 1000);
+        assert_eq!(plain.function.timeout(), Duration::from_mins(15));
         assert_eq!(plain.cloud.setup().latency, Duration::ZERO);
         assert_eq!(plain.event(), json!({ "reconcile": { "dryRun": false } }));
         assert!(plain.environment().is_empty());
         let event = parsed(&["event.json"]).unwrap();
         assert_eq!(event.cloud.setup().latency, Duration::from_millis(20));
+        assert_eq!(event.function.timeout(), Duration::from_mins(1));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bench::arguments::Arguments;
+use crate::bench::arguments::Measuring;
 use crate::bench::contender::{Contender, Kind, Peer};
 use crate::bench::goal::{Facts, Goal};
 use crate::bench::machine::Machine;
@@ -40,7 +40,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Builds, measures, and says on the way how far it is.
-    pub(crate) async fn run(arguments: Arguments, say: impl Fn(&str)) -> io::Result<Self> {
+    pub(crate) async fn run(arguments: Measuring, say: impl Fn(&str)) -> io::Result<Self> {
         let arguments = arguments.resolved();
         let mut notes = Vec::new();
         let facts = Facts {
@@ -153,7 +153,7 @@ impl Bench {
 }
 
 /// The function in its builds, and the floor.
-async fn own(arguments: &Arguments, say: impl Fn(&str)) -> io::Result<Vec<Contender>> {
+async fn own(arguments: &Measuring, say: impl Fn(&str)) -> io::Result<Vec<Contender>> {
     let program = if arguments.quick {
         Program::Beside
     } else {
@@ -184,7 +184,7 @@ async fn own(arguments: &Arguments, say: impl Fn(&str)) -> io::Result<Vec<Conten
 
 /// Everything once, then everything again: what changes on the machine meets all alike.
 async fn measure(
-    arguments: &Arguments,
+    arguments: &Measuring,
     contenders: &[Contender],
     place: &Place,
     say: impl Fn(&str),

@@ -50,9 +50,9 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command {
         Some(Command::Serve(serving)) => serve(&serving).await,
         Some(Command::Reconcile(reconciling)) => reconcile(&reconciling).await,
-        Some(Command::Bench(measured)) => {
-            let json = measured.json;
-            let bench = Bench::run(measured, say).await?;
+        Some(Command::Bench(measuring)) => {
+            let json = measuring.json;
+            let bench = Bench::run(measuring, say).await?;
             show(&if json { bench.json() } else { bench.text() });
             Ok(ExitCode::SUCCESS)
         }
@@ -66,8 +66,8 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     Program::Beside.build(say).await?;
     let cloud = Cloud::new(&arguments.cloud.setup());
     cloud.lock().faults.clone_from(&arguments.cloud.faults);
-    let timeout = Duration::from_secs(arguments.timeout);
-    let variables = arguments.variables.clone();
+    let timeout = arguments.function.timeout();
+    let variables = arguments.function.variables.clone();
     let mut session = Session::start(cloud, Program::Beside, timeout, variables).await?;
     session.deliver(event).await?;
     if arguments.drive || arguments.redrive {
@@ -76,8 +76,8 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     if arguments.redrive {
         session.redrive().await?;
     }
-    let report = Report::new(&session, arguments.show_logs);
-    show(&if arguments.json {
+    let report = Report::new(&session, arguments.shown.show_logs);
+    show(&if arguments.shown.json {
         report.json()
     } else {
         report.text()
@@ -100,15 +100,15 @@ async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
     let population = Population::new(reconciling.accounts, reconciling.missing);
     let cloud = population.cloud(reconciling.cloud.setup());
     cloud.lock().faults.clone_from(&reconciling.cloud.faults);
-    let timeout = Duration::from_secs(reconciling.timeout);
+    let timeout = reconciling.function.timeout();
     let environment = reconciling.environment();
     let mut session = Session::start(cloud.clone(), program, timeout, environment).await?;
     tokio::select! {
         delivered = session.deliver(reconciling.event()) => delivered?,
         never = progress::show(&cloud, population.expected()) => match never {},
     }
-    let reconciliation = Reconciliation::new(&session, reconciling.show_logs);
-    show(&if reconciling.json {
+    let reconciliation = Reconciliation::new(&session, reconciling.shown.show_logs);
+    show(&if reconciling.shown.json {
         reconciliation.json()
     } else {
         reconciliation.text()

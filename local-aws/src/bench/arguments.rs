@@ -39,7 +39,7 @@ The exit code is 0 when everything could be run, whatever the figures.";
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct Measuring {
     /// How often everything is measured, in turns
     #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repetitions: u32,
@@ -98,7 +98,7 @@ impl std::str::FromStr for Memory {
     }
 }
 
-impl Arguments {
+impl Measuring {
     /// What `--quick` stands for.
     pub(crate) fn resolved(self) -> Self {
         if !self.quick {

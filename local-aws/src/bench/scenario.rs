@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::bench::arguments::Arguments;
+use crate::bench::arguments::Measuring;
 use crate::bench::contender::Kind;
 
 /// How many Regions the peers get, where that many are measured at all.
@@ -49,7 +49,7 @@ impl fmt::Display for Scenario {
 }
 
 /// The number of Regions that everything is compared at.
-pub(crate) fn usual_regions(arguments: &Arguments) -> u32 {
+pub(crate) fn usual_regions(arguments: &Measuring) -> u32 {
     let regions = &arguments.regions;
     if regions.contains(&USUAL_REGIONS) {
         return USUAL_REGIONS;
@@ -58,7 +58,7 @@ pub(crate) fn usual_regions(arguments: &Arguments) -> u32 {
 }
 
 /// What is measured of a program.
-pub(crate) fn scenarios(arguments: &Arguments, kind: Kind, with_shares: bool) -> Vec<Scenario> {
+pub(crate) fn scenarios(arguments: &Measuring, kind: Kind, with_shares: bool) -> Vec<Scenario> {
     let usual = usual_regions(arguments);
     let trips: Vec<_> = arguments
         .round_trip
@@ -107,7 +107,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        arguments: Arguments,
+        arguments: Measuring,
     }
 
     fn count(line: &[&str], kind: Kind, with_shares: bool) -> usize {
