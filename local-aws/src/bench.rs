@@ -9,7 +9,6 @@ mod results;
 mod sample;
 mod scenario;
 mod share;
-mod table;
 mod trust;
 
 use std::io;
@@ -27,6 +26,7 @@ use crate::bench::scenario::Scenario;
 use crate::bench::share::ControlGroups;
 use crate::bench::trust::Trust;
 use crate::function::Program;
+use crate::layout;
 
 /// A run of the benchmark, and everything there is to tell of it.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Bench {
         lines.extend(self.notes.iter().cloned());
         lines.push(String::new());
         let rows: Vec<_> = self.results.cells.iter().map(Cell::row).collect();
-        lines.extend(table::lines(&Cell::HEAD, &rows));
+        lines.extend(layout::markdown(&Cell::HEAD, &rows));
         if let Some((ignored, malformed)) = self.results.cells.iter().find_map(Cell::in_vain) {
             lines.push(String::new());
             lines.push(format!(
@@ -130,10 +130,10 @@ impl Bench {
             ]
         });
         let head = ["program", "binary, bytes", "deployment package, bytes"];
-        lines.extend(table::lines(&head, &sizes.collect::<Vec<_>>()));
+        lines.extend(layout::markdown(&head, &sizes.collect::<Vec<_>>()));
         lines.push(String::new());
         let goals: Vec<_> = self.goals.iter().map(Goal::row).collect();
-        lines.extend(table::lines(&["goal", "limit", "measured", ""], &goals));
+        lines.extend(layout::markdown(&["goal", "limit", "measured", ""], &goals));
         lines.push(String::new());
         lines.join("\n")
     }

@@ -3,6 +3,7 @@
 mod arguments;
 mod bench;
 mod function;
+mod layout;
 mod population;
 mod progress;
 mod reconciliation;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use local_aws::Cloud;
 
-use crate::report::clock;
+use crate::layout::clock;
 
 /// How often the bar is drawn anew.
 const DRAWN_EVERY: Duration = Duration::from_millis(150);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use local_aws::Call;
 use serde_json::{Map, Value, json};
 
-use crate::report::{clock, indented, plain, table};
+use crate::layout::{clock, indented, member, table, to_the_right};
 use crate::session::{Finished, Session};
 
 /// So many accounts that are not enabled are shown to a person. `--json` has all that the report names.
@@ -183,19 +183,17 @@ fn spoken(calls: &BTreeMap<String, Tally>) -> String {
 }
 
 fn is_good(report: &Value) -> bool {
-    let holds = |name: &str| report.get(name) == Some(&Value::Bool(true));
-    holds("complete") && (holds("dryRun") || count(report.get("gap")) == 0)
+    holds(report, "complete") && (holds(report, "dryRun") || count(report.get("gap")) == 0)
 }
 
 fn headline(report: &Value) -> String {
-    let holds = |name: &str| report.get(name) == Some(&Value::Bool(true));
     let number = |name: &str| count(report.get(name));
-    let what = if holds("dryRun") {
+    let what = if holds(report, "dryRun") {
         "Reconcile, dry run"
     } else {
         "Reconcile"
     };
-    let complete = if holds("complete") {
+    let complete = if holds(report, "complete") {
         "complete"
     } else {
         "NOT complete"
@@ -243,9 +241,7 @@ fn regions(report: &Value) -> String {
 fn blocked(part: &Value) -> String {
     match part.get("blocked") {
         Some(block @ Value::Object(_)) => member(block, "reason"),
-        _ if part.get("memberAccountLimitReached") == Some(&Value::Bool(true)) => {
-            "takes no more members".to_owned()
-        }
+        _ if holds(part, "memberAccountLimitReached") => "takes no more members".to_owned(),
         _ => String::new(),
     }
 }
@@ -297,13 +293,9 @@ fn accounts(report: &Value) -> String {
     let rows = parts(report).flat_map(|(region, part)| {
         let accounts = part.get("accounts").and_then(Value::as_array);
         accounts.into_iter().flatten().map(move |account| {
-            vec![
-                member(account, "accountId"),
-                region.clone(),
-                member(account, "outcome"),
-                member(account, "reason"),
-                member(account, "result"),
-            ]
+            let id = member(account, "accountId");
+            let ending = ["outcome", "reason", "result"].map(|name| member(account, name));
+            [&[id, region.clone()], &ending[..]].concat()
         })
     });
     let mut rows: Vec<_> = rows.take(ACCOUNTS).collect();
@@ -323,8 +315,8 @@ fn parts(report: &Value) -> impl Iterator<Item = (&String, &Value)> {
     regions.into_iter().flatten()
 }
 
-fn member(value: &Value, name: &str) -> String {
-    value.get(name).map(plain).unwrap_or_default()
+fn holds(part: &Value, name: &str) -> bool {
+    part.get(name) == Some(&Value::Bool(true))
 }
 
 /// A number, or the sum of the numbers by reason.
@@ -333,18 +325,6 @@ fn count(value: Option<&Value>) -> u64 {
         Some(Value::Object(reasons)) => reasons.values().filter_map(Value::as_u64).sum(),
         Some(number) => number.as_u64().unwrap_or(0),
         None => 0,
-    }
-}
-
-/// Makes every cell as wide as its column, with the text at its end.
-fn to_the_right(rows: &mut [Vec<String>]) {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    for column in 0..columns {
-        let cells = || rows.iter().filter_map(|row| row.get(column));
-        let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
-            *cell = format!("{cell:>width$}");
-        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a session has shown, for a person or as JSON.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use local_aws::{Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL};
 use serde_json::{Value, json};
 
+use crate::layout::{clock, indented, member, plain, table};
 use crate::session::{Finished, Session};
 
 const QUEUES: [(&str, &str); 2] = [
@@ -234,21 +234,15 @@ fn outcome(finished: &Finished) -> String {
         .into_iter()
         .flatten()
     {
-        let id = account.get("accountId").map(plain).unwrap_or_default();
+        let id = member(account, "accountId");
         for (region, pair) in account
             .get("regions")
             .and_then(Value::as_object)
             .into_iter()
             .flatten()
         {
-            let member = |name| pair.get(name).map(plain).unwrap_or_default();
-            rows.push(vec![
-                id.clone(),
-                region.clone(),
-                member("outcome"),
-                member("reason"),
-                member("result"),
-            ]);
+            let ending = ["outcome", "reason", "result"].map(|name| member(pair, name));
+            rows.push([&[id.clone(), region.clone()], &ending[..]].concat());
         }
     }
     if rows.is_empty() {
@@ -330,92 +324,22 @@ fn queue(name: &str, messages: &[Message]) -> String {
 
 /// A message in one line: the pair it speaks of, the event Lambda has given up, or its text. `--json` has it in full.
 fn summary(body: &Value) -> Vec<String> {
-    let member = |name: &str| body.get(name).map(plain).unwrap_or_default();
     if body.get("accountId").is_some() {
         return ["accountId", "region", "outcome", "reason", "result"]
-            .map(member)
+            .map(|name| member(body, name))
             .to_vec();
     }
     if let (Some(event), Some(response)) = (body.get("requestPayload"), body.get("responsePayload"))
     {
-        let error = ["errorType", "errorMessage"]
-            .map(|name| response.get(name).map(plain).unwrap_or_default());
+        let error = ["errorType", "errorMessage"].map(|name| member(response, name));
         return vec![format!("given up: {}", name_of(event)), error.join(": ")];
     }
     vec![plain(body)]
 }
 
-pub(crate) fn indented(lines: &[String]) -> String {
-    ended(lines.iter().map(|line| format!("  {line}")).collect())
-}
-
-/// Lines that all end.
-pub(crate) fn ended(mut lines: Vec<String>) -> String {
-    lines.push(String::new());
-    lines.join("\n")
-}
-
-/// A JSON value without the quotes of a string.
-pub(crate) fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-/// Columns as wide as their widest cell, the last one as wide as it likes.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<_> = (0..columns)
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let lines = rows.iter().map(|row| {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        format!("  {}", cells.join("  ")).trim_end().to_owned()
-    });
-    ended(lines.collect())
-}
-
-/// `0.020 s`, and from a minute on `1h02m03s`.
-pub(crate) fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, _) => format!("{:.3} s", time.as_secs_f64()),
-        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
-        (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [
-            vec!["a".to_owned(), "bb".to_owned()],
-            vec!["ccc".to_owned(), String::new()],
-        ];
-        assert_eq!(table(&rows), "  a    bb\n  ccc\n");
-    }
-
-    #[test]
-    fn times_are_short_to_read() {
-        assert_eq!(clock(Duration::from_millis(20)), "0.020 s");
-        assert_eq!(clock(Duration::from_mins(2)), "2m00s");
-        assert_eq!(clock(Duration::from_secs(3723)), "1h02m03s");
-    }
 
     #[test]
     fn a_message_is_summed_up_in_one_line() {
