@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::epoch::Epoch;
@@ -56,12 +57,25 @@ pub struct Invocation {
 }
 
 /// How an invocation failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FunctionError {
     /// `errorType`.
+    #[serde(rename = "errorType")]
     pub error_type: String,
     /// `errorMessage`.
+    #[serde(rename = "errorMessage")]
     pub message: String,
+}
+
+impl FunctionError {
+    /// An error of this type.
+    #[must_use]
+    pub fn new(error_type: &str, message: impl Into<String>) -> Self {
+        Self {
+            error_type: error_type.to_owned(),
+            message: message.into(),
+        }
+    }
 }
 
 /// An asynchronous event that was accepted and is not done.
@@ -306,7 +320,7 @@ impl Lambda {
                     "executedVersion": "$LATEST",
                     "functionError": "Unhandled",
                 },
-                "responsePayload": { "errorType": error.error_type, "errorMessage": error.message },
+                "responsePayload": error,
             });
             // A queue that does not exist loses the event, as on AWS.
             let _ = queues.send(now, queue_url, Draft::text(record.to_string()));
@@ -381,10 +395,7 @@ mod tests {
     }
 
     fn failure() -> Result<Value, FunctionError> {
-        Err(FunctionError {
-            error_type: "Runtime.ExitError".to_owned(),
-            message: "signal: killed".to_owned(),
-        })
+        Err(FunctionError::new("Runtime.ExitError", "signal: killed"))
     }
 
     fn lambda(batch_size: usize, window: u64) -> Lambda {

@@ -23,6 +23,7 @@ mod queues;
 mod rate;
 mod refusal;
 mod round_trips;
+mod runtime_api;
 mod setup;
 mod sqs;
 mod state;

@@ -2,21 +2,19 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -24,19 +22,15 @@ use crate::cloud::Cloud;
 use crate::delayed::Delayed;
 use crate::lambda::{FunctionError, Invocation};
 use crate::round_trips::RoundTrips;
+use crate::runtime_api::{Invoker, RuntimeApi};
 use crate::tls::TestAuthority;
-
-/// What the Runtime API puts before its paths.
-const RUNTIME: &str = "/2018-06-01/runtime/";
 
 /// A listening cloud. It stops listening when it is dropped.
 #[derive(Debug)]
 pub struct Loopback {
     address: SocketAddr,
     shared: Arc<Shared>,
-    invocations: mpsc::UnboundedSender<Outgoing>,
-    outcomes: mpsc::UnboundedReceiver<Outcome>,
-    asked: watch::Receiver<Option<Instant>>,
+    invoker: Invoker,
     listeners: Vec<JoinHandle<()>>,
 }
 
@@ -44,31 +38,7 @@ pub struct Loopback {
 struct Shared {
     cloud: Cloud,
     skipped: Mutex<Duration>,
-    function_arn: String,
-    /// Invocations on their way to the function.
-    waiting: AsyncMutex<mpsc::UnboundedReceiver<Outgoing>>,
-    reports: mpsc::UnboundedSender<Outcome>,
-    /// The number of the invocation that is wanted now; a function that died has left earlier ones behind.
-    wanted: AtomicUsize,
-    /// The number of the last invocation that a function has taken.
-    taken: AtomicUsize,
-    /// When a function asked for an invocation for the first time.
-    asked: watch::Sender<Option<Instant>>,
-}
-
-#[derive(Debug)]
-struct Outgoing {
-    number: usize,
-    invocation: Invocation,
-    sent: Duration,
-}
-
-/// What the function has said.
-#[derive(Debug)]
-struct Outcome {
-    /// `None` if the function failed before its first invocation.
-    request_id: Option<String>,
-    result: Result<Value, FunctionError>,
+    runtime_api: Arc<RuntimeApi>,
 }
 
 impl Loopback {
@@ -79,28 +49,19 @@ impl Loopback {
     pub async fn start(cloud: &Cloud, port: u16, function_arn: &str) -> io::Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = socket.local_addr()?;
-        let (invocations, waiting) = mpsc::unbounded_channel();
-        let (reports, outcomes) = mpsc::unbounded_channel();
-        let (asking, asked) = watch::channel(None);
+        let (invoker, runtime_api) = Invoker::new(function_arn);
         // Virtual time starts now.
         let _ = cloud.start();
         let shared = Arc::new(Shared {
             cloud: cloud.clone(),
             skipped: Mutex::default(),
-            function_arn: function_arn.to_owned(),
-            waiting: AsyncMutex::new(waiting),
-            reports,
-            wanted: AtomicUsize::new(0),
-            taken: AtomicUsize::new(0),
-            asked: asking,
+            runtime_api,
         });
         let listener = tokio::spawn(listen(socket, Arc::clone(&shared)));
         Ok(Self {
             address,
             shared,
-            invocations,
-            outcomes,
-            asked,
+            invoker,
             listeners: vec![listener],
         })
     }
@@ -137,11 +98,7 @@ impl Loopback {
 
     /// Waits until a function asks for an invocation for the first time, and tells when that was: it has started.
     pub async fn asked(&mut self) -> Instant {
-        match self.asked.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(asked)) => *asked,
-            // Nobody can ask any more.
-            _ => std::future::pending().await,
-        }
+        self.invoker.asked().await
     }
 
     /// Where it listens.
@@ -169,7 +126,7 @@ impl Loopback {
     /// Whether a function has taken the last invocation. If not, it failed before, and is about to end.
     #[must_use]
     pub fn was_taken(&self) -> bool {
-        self.shared.taken.load(Ordering::Relaxed) == self.shared.wanted.load(Ordering::Relaxed)
+        self.invoker.was_taken()
     }
 
     /// Gives the function an event and waits for what it makes of it, without a limit: a function that is killed or
@@ -178,26 +135,7 @@ impl Loopback {
     /// # Errors
     /// If the function fails; also if it fails before its first invocation.
     pub async fn invoke(&mut self, invocation: &Invocation) -> Result<Value, FunctionError> {
-        let gone = || FunctionError {
-            error_type: "Local.Gone".to_owned(),
-            message: "The Runtime API is gone.".to_owned(),
-        };
-        let outgoing = Outgoing {
-            number: self.shared.wanted.fetch_add(1, Ordering::Relaxed) + 1,
-            invocation: invocation.clone(),
-            sent: self.now(),
-        };
-        self.invocations.send(outgoing).map_err(|_| gone())?;
-        loop {
-            let outcome = self.outcomes.recv().await.ok_or_else(gone)?;
-            // What a killed function said about an earlier invocation comes too late.
-            if outcome
-                .request_id
-                .is_none_or(|id| id == invocation.request_id)
-            {
-                return outcome.result;
-            }
-        }
+        self.invoker.invoke(invocation).await
     }
 }
 
@@ -245,8 +183,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = Request::from_parts(parts, body);
-    if let Some(path) = request.uri().path().strip_prefix(RUNTIME) {
-        let response = runtime(&shared, request.method(), path, request.body()).await;
+    if let Some(response) = shared.runtime_api.answer(&request).await {
         return Ok(response.map(Full::new));
     }
     let answer = shared.cloud.handle(shared.now(), &request);
@@ -260,120 +197,12 @@ async fn answer(
     Ok(reply.map(Full::new))
 }
 
-/// The Lambda Runtime API, as far as a runtime needs it.
-async fn runtime(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Response<Bytes> {
-    let segments: Vec<_> = path.split('/').collect();
-    let outcome = match (method, segments.as_slice()) {
-        (&Method::GET, ["invocation", "next"]) => {
-            let now = Instant::now();
-            shared.asked.send_if_modified(|asked| {
-                let first = asked.is_none();
-                asked.get_or_insert(now);
-                first
-            });
-            let mut waiting = shared.waiting.lock().await;
-            let outgoing = loop {
-                let Some(outgoing) = waiting.recv().await else {
-                    return status(StatusCode::GONE);
-                };
-                if outgoing.number == shared.wanted.load(Ordering::Relaxed) {
-                    break outgoing;
-                }
-            };
-            shared.taken.store(outgoing.number, Ordering::Relaxed);
-            return invocation(shared, &outgoing)
-                .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR));
-        }
-        (&Method::POST, ["invocation", id, "response"]) => Outcome {
-            request_id: Some((*id).to_owned()),
-            result: if body.is_empty() {
-                Ok(Value::Null)
-            } else {
-                serde_json::from_slice(body).map_err(|error| no_json(&error))
-            },
-        },
-        (&Method::POST, ["invocation", id, "error"]) => Outcome {
-            request_id: Some((*id).to_owned()),
-            result: Err(function_error(body)),
-        },
-        (&Method::POST, ["init", "error"]) => Outcome {
-            request_id: None,
-            result: Err(function_error(body)),
-        },
-        _ => return status(StatusCode::NOT_FOUND),
-    };
-    // Nobody listens any more when the command ends.
-    let _ = shared.reports.send(outcome);
-    let mut response = Response::new(Bytes::from_static(br#"{"status":"OK"}"#));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
-fn invocation(shared: &Shared, outgoing: &Outgoing) -> Result<Response<Bytes>, http::Error> {
-    let Outgoing {
-        invocation, sent, ..
-    } = outgoing;
-    // The deadline is for the function's own clock, which does not skip.
-    let deadline = real_epoch_now()
-        + invocation
-            .timeout
-            .saturating_sub(shared.now().saturating_sub(*sent));
-    Response::builder()
-        .header("content-type", HeaderValue::from_static("application/json"))
-        .header("lambda-runtime-aws-request-id", &invocation.request_id)
-        .header(
-            "lambda-runtime-deadline-ms",
-            deadline.as_millis().to_string(),
-        )
-        .header("lambda-runtime-invoked-function-arn", &shared.function_arn)
-        .header(
-            "lambda-runtime-trace-id",
-            "Root=1-00000000-000000000000000000000001;Parent=0000000000000001;Sampled=0",
-        )
-        .body(invocation.payload.to_string().into())
-}
-
-/// Time since 1970.
-fn real_epoch_now() -> Duration {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-fn status(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = status;
-    response
-}
-
-fn no_json(error: &serde_json::Error) -> FunctionError {
-    FunctionError {
-        error_type: "Local.NoJson".to_owned(),
-        message: format!("The function's reply is no JSON: {error}"),
-    }
-}
-
-/// `{"errorType":…,"errorMessage":…}`.
-fn function_error(body: &[u8]) -> FunctionError {
-    let body: Value = serde_json::from_slice(body)
-        .unwrap_or_else(|_| json!({ "errorMessage": String::from_utf8_lossy(body) }));
-    let member = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("unknown")
-            .to_owned()
-    };
-    FunctionError {
-        error_type: member("errorType"),
-        message: member("errorMessage"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fault::{Fault, FaultKind};
     use crate::setup::Setup;
+    use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -388,6 +217,17 @@ mod tests {
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer).await;
         answer
+    }
+
+    /// A function asks for an invocation: what it is given.
+    async fn next(address: SocketAddr) -> String {
+        let head = "GET /2018-06-01/runtime/invocation/next HTTP/1.1";
+        exchange(address, head, "").await
+    }
+
+    async fn reply(address: SocketAddr, id: &str, reply: &str) {
+        let head = format!("POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1");
+        exchange(address, &head, reply).await;
     }
 
     async fn start() -> (Cloud, Loopback) {
@@ -416,14 +256,8 @@ mod tests {
         let (_, mut loopback) = start().await;
         let address = loopback.address();
         let function = async {
-            let next = exchange(
-                address,
-                "GET /2018-06-01/runtime/invocation/next HTTP/1.1",
-                "",
-            )
-            .await;
-            let reply = "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1";
-            exchange(address, reply, "{\"done\":true}").await;
+            let next = next(address).await;
+            reply(address, "id-1", "{\"done\":true}").await;
             next
         };
         let invocation = invocation("id-1");
@@ -452,13 +286,7 @@ mod tests {
                 exchange(address, &head, error),
                 loopback.invoke(&invocation)
             );
-            assert_eq!(
-                outcome,
-                Err(FunctionError {
-                    error_type: "Bad".to_owned(),
-                    message: "no".to_owned()
-                })
-            );
+            assert_eq!(outcome, Err(FunctionError::new("Bad", "no")));
         }
     }
 
@@ -475,18 +303,8 @@ mod tests {
         let (_, outcome) = tokio::join!(failing, loopback.invoke(&first));
         assert!(outcome.is_err() && !loopback.was_taken());
         let function = async {
-            let next = exchange(
-                address,
-                "GET /2018-06-01/runtime/invocation/next HTTP/1.1",
-                "",
-            )
-            .await;
-            exchange(
-                address,
-                "POST /2018-06-01/runtime/invocation/id-2/response HTTP/1.1",
-                "2",
-            )
-            .await;
+            let next = next(address).await;
+            reply(address, "id-2", "2").await;
             next
         };
         let second = invocation("id-2");
@@ -503,10 +321,8 @@ mod tests {
         let (_, mut loopback) = start().await;
         let address = loopback.address();
         let function = async {
-            for (id, reply) in [("id-1", "1"), ("id-2", "2")] {
-                let head = format!("POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1");
-                exchange(address, &head, reply).await;
-            }
+            reply(address, "id-1", "1").await;
+            reply(address, "id-2", "2").await;
         };
         let invocation = invocation("id-2");
         let ((), outcome) = tokio::join!(function, loopback.invoke(&invocation));

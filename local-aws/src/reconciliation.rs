@@ -82,10 +82,7 @@ impl<'a> Reconciliation<'a> {
         if let Some(finished) = self.finished {
             match &finished.outcome {
                 Ok(report) => add("report", report.clone()),
-                Err(error) => add(
-                    "error",
-                    json!({ "errorType": error.error_type, "errorMessage": error.message }),
-                ),
+                Err(error) => add("error", json!(error)),
             };
             add("tookSeconds", json!(finished.took.as_secs_f64()));
             if let Some(usage) = finished.usage {

@@ -69,10 +69,7 @@ impl<'a> Report<'a> {
                 });
                 let (name, value) = match &finished.outcome {
                     Ok(reply) => ("reply", reply.clone()),
-                    Err(error) => (
-                        "error",
-                        json!({ "errorType": error.error_type, "errorMessage": error.message }),
-                    ),
+                    Err(error) => ("error", json!(error)),
                 };
                 if let Value::Object(members) = &mut shown {
                     members.insert(name.to_owned(), value);

@@ -177,23 +177,17 @@ impl Session {
                 &self.log,
             )?,
         };
-        let error = |error_type: &str, message: String| {
-            Err(FunctionError {
-                error_type: error_type.to_owned(),
-                message,
-            })
-        };
         let outcome = tokio::select! {
             // An error that the function reports before it ends says more than its end.
             biased;
             outcome = self.loopback.invoke(invocation) => outcome,
             status = function.ended() => {
                 let message = format!("the function ended: {}", status?);
-                return Ok((error("Runtime.ExitError", message), None));
+                return Ok((Err(FunctionError::new("Runtime.ExitError", message)), None));
             }
             () = tokio::time::sleep(invocation.timeout) => {
                 let message = format!("the function timed out after {} s", invocation.timeout.as_secs());
-                return Ok((error("Sandbox.Timedout", message), function.usage()));
+                return Ok((Err(FunctionError::new("Sandbox.Timedout", message)), function.usage()));
             }
         };
         // Before the function may be killed: a process that has ended tells nothing.

@@ -269,10 +269,8 @@ impl Run<'_> {
         let reply = reply.unwrap_or_else(|_| {
             let taken = self.loopback.was_taken();
             let what = if taken { "answer" } else { "take" };
-            Err(FunctionError {
-                error_type: "Sandbox.Timedout".to_owned(),
-                message: format!("it did not {what} an event within {} s", LONGEST.as_secs()),
-            })
+            let message = format!("it did not {what} an event within {} s", LONGEST.as_secs());
+            Err(FunctionError::new("Sandbox.Timedout", message))
         });
         let event = Event {
             took: sent.elapsed(),
