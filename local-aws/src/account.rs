@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::account_id::is_account_id;
 use crate::input::Input;
+use crate::page;
 use crate::refusal::Refusal;
 
 /// `ListRegions` gives at most this many Regions a page (service model: `MaxResults` 1..50).
@@ -28,7 +30,7 @@ impl OptRegions {
     /// `ListRegions`, the only operation.
     pub(crate) fn handle(&self, input: &Input) -> Result<Value, Refusal> {
         if let Some(id) = input.string("AccountId")? {
-            if id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+            if !is_account_id(id) {
                 return Err(invalid("accountId must be 12 digits"));
             }
             // Only the management account and a delegated administrator for Account Management may name an account.
@@ -38,35 +40,26 @@ impl OptRegions {
                 "You are not authorized to perform this operation on the account.",
             ));
         }
-        let page = match input.integer("MaxResults")? {
-            None => PAGE,
-            Some(wanted) => usize::try_from(wanted)
-                .ok()
-                .filter(|wanted| (1..=PAGE).contains(wanted))
-                .ok_or_else(|| invalid("maxResults must be between 1 and 50"))?,
-        };
-        let after = match input.string("NextToken")? {
-            None => "",
-            Some(token) => token
-                .strip_prefix("after-")
-                .filter(|after| self.statuses.contains_key(*after))
-                .ok_or_else(|| invalid("nextToken is not valid"))?,
-        };
+        let size = page::size(input.integer("MaxResults")?, PAGE)
+            .ok_or_else(|| invalid("maxResults must be between 1 and 50"))?;
+        let is_region = |name: &str| self.statuses.contains_key(name);
+        let after = page::after(input.string("NextToken")?, is_region)
+            .ok_or_else(|| invalid("nextToken is not valid"))?;
         let wanted = input
             .strings("RegionOptStatusContains")?
             .unwrap_or_default();
         if let Some(unknown) = wanted.iter().find(|status| !STATUSES.contains(status)) {
             return Err(invalid(&format!("{unknown} is no Region opt status")));
         }
-        let mut rest = self
+        let rest = self
             .statuses
             .iter()
             .filter(|(region, _)| region.as_str() > after)
             .filter(|(_, status)| wanted.is_empty() || wanted.contains(&status.as_str()));
-        let shown: Vec<_> = rest.by_ref().take(page).collect();
+        let (shown, token) = page::cut(rest, size);
         let mut answer = Map::new();
-        if let (Some((last, _)), Some(_)) = (shown.last(), rest.next()) {
-            answer.insert("NextToken".to_owned(), json!(format!("after-{last}")));
+        if let Some(token) = token {
+            answer.insert("NextToken".to_owned(), Value::String(token));
         }
         let regions = shown
             .iter()

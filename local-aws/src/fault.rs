@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::account_id::is_account_id;
 use crate::protocol::OPERATIONS;
 
 /// Something that goes wrong with some calls of one operation.
@@ -209,9 +210,7 @@ impl FromStr for Fault {
             )));
         }
         let (region, account) = place.split_once('/').unwrap_or((place, ""));
-        if !account.is_empty()
-            && (account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()))
-        {
+        if !account.is_empty() && !is_account_id(account) {
             return Err(FaultSyntax(format!(
                 "`{account}` is no account id: 12 digits are"
             )));

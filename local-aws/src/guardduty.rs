@@ -7,10 +7,12 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 
+use crate::account_id::is_account_id;
 use crate::epoch::Epoch;
 use crate::fault::Unprocessed;
 use crate::input::Input;
-use crate::organization::Organization;
+use crate::organization::{Account, Organization};
+use crate::page;
 use crate::refusal::Refusal;
 
 /// `accountDetails` and `accountIds` hold 1..50 items; a page of `ListMembers` too (service model).
@@ -214,7 +216,7 @@ impl GuardDuty {
             .organization
             .accounts
             .get(id)
-            .is_some_and(crate::organization::Account::is_active)
+            .is_some_and(Account::is_active)
         {
             return refuse(NOT_IN_ORGANIZATION);
         }
@@ -289,33 +291,28 @@ impl GuardDuty {
     }
 
     fn list_members(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
-        let page = page_size(input)?;
+        let size = page_size(input)?;
         let only_associated = match input.string("onlyAssociated")? {
             None => true,
             Some(text) if text.eq_ignore_ascii_case("true") => true,
             Some(text) if text.eq_ignore_ascii_case("false") => false,
             Some(_) => return Err(bad_request(INVALID_VALUE)),
         };
-        let after = match input.string("nextToken")? {
-            None => "",
-            Some(token) => token
-                .strip_prefix("after-")
-                .filter(|after| is_account_id(after))
-                .ok_or_else(|| bad_request(INVALID_VALUE))?,
-        };
-        let mut rest = self
+        let after = page::after(input.string("nextToken")?, is_account_id)
+            .ok_or_else(|| bad_request(INVALID_VALUE))?;
+        let rest = self
             .members
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
             .filter(|(_, member)| !only_associated || member.is_associated());
-        let shown: Vec<_> = rest.by_ref().take(page).collect();
+        let (shown, token) = page::cut(rest, size);
         let mut answer = Map::new();
         let members = shown
             .iter()
             .map(|(id, member)| show_member(around, id, member))
             .collect();
         answer.insert("members".to_owned(), Value::Array(members));
-        if let (Some((last, _)), Some(_)) = (shown.last(), rest.next()) {
-            answer.insert("nextToken".to_owned(), json!(format!("after-{last}")));
+        if let Some(token) = token {
+            answer.insert("nextToken".to_owned(), Value::String(token));
         }
         Ok(Value::Object(answer))
     }
@@ -367,13 +364,7 @@ fn account_ids(input: &Input) -> Result<BTreeSet<String>, Refusal> {
 }
 
 fn page_size(input: &Input) -> Result<usize, Refusal> {
-    match input.integer("maxResults")? {
-        None => Ok(MOST),
-        Some(wanted) => usize::try_from(wanted)
-            .ok()
-            .filter(|wanted| (1..=MOST).contains(wanted))
-            .ok_or_else(|| bad_request(INVALID_VALUE)),
-    }
+    page::size(input.integer("maxResults")?, MOST).ok_or_else(|| bad_request(INVALID_VALUE))
 }
 
 /// An operation that has only one page here: no token can be right.
@@ -383,10 +374,6 @@ fn one_page(input: &Input) -> Result<(), Refusal> {
         None => Ok(()),
         Some(_) => Err(bad_request(INVALID_VALUE)),
     }
-}
-
-fn is_account_id(id: &str) -> bool {
-    id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// GuardDuty's own rule for addresses, which is stricter than that of Organizations (documentation of `AccountDetail`).

@@ -7,6 +7,7 @@
 //! What real AWS does but nobody has documented is marked `ASSUMED` where it is decided.
 
 mod account;
+mod account_id;
 mod call;
 mod cloud;
 mod delayed;
@@ -18,6 +19,7 @@ mod input;
 pub mod lambda;
 pub mod loopback;
 mod organization;
+mod page;
 mod protocol;
 mod queues;
 mod rate;

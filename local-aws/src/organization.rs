@@ -5,8 +5,10 @@ use std::ops::Bound;
 
 use serde_json::{Map, Value, json};
 
+use crate::account_id::is_account_id;
 use crate::epoch::Epoch;
 use crate::input::Input;
+use crate::page;
 use crate::refusal::Refusal;
 
 /// `ListAccounts` gives at most this many accounts a page (service model: `MaxResults` 1..20).
@@ -123,40 +125,23 @@ impl Organization {
     }
 
     fn list_accounts(&self, input: &Input) -> Result<Value, Refusal> {
-        let page = match input.integer("MaxResults")? {
-            None => PAGE,
-            Some(wanted) => usize::try_from(wanted)
-                .ok()
-                .filter(|wanted| (1..=PAGE).contains(wanted))
-                .ok_or_else(|| {
-                    invalid(
-                        "You provided a value that is outside the range of 1 to 20 for MaxResults.",
-                    )
-                })?,
-        };
-        let after = match input.string("NextToken")? {
-            None => "",
-            Some(token) => token
-                .strip_prefix("after-")
-                .filter(|after| is_account_id(after))
-                .ok_or_else(|| invalid("You provided a NextToken that is not valid."))?,
-        };
-        let mut rest = self
+        let size = page::size(input.integer("MaxResults")?, PAGE).ok_or_else(|| {
+            invalid("You provided a value that is outside the range of 1 to 20 for MaxResults.")
+        })?;
+        let after = page::after(input.string("NextToken")?, is_account_id)
+            .ok_or_else(|| invalid("You provided a NextToken that is not valid."))?;
+        let rest = self
             .accounts
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
-        let shown: Vec<_> = rest.by_ref().take(page).collect();
-        let mut answer = json!({ "Accounts": shown.iter().map(|(id, account)| self.show(id, account)).collect::<Vec<_>>() });
-        if let (Some((last, _)), Some(_), Value::Object(members)) =
-            (shown.last(), rest.next(), &mut answer)
-        {
-            members.insert("NextToken".to_owned(), json!(format!("after-{last}")));
+        let (shown, token) = page::cut(rest, size);
+        let accounts = shown.iter().map(|(id, account)| self.show(id, account));
+        let mut answer = Map::new();
+        answer.insert("Accounts".to_owned(), accounts.collect());
+        if let Some(token) = token {
+            answer.insert("NextToken".to_owned(), Value::String(token));
         }
-        Ok(answer)
+        Ok(Value::Object(answer))
     }
-}
-
-fn is_account_id(id: &str) -> bool {
-    id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn invalid(message: &str) -> Refusal {

@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::account_id::account_ids_in;
 use crate::input::Input;
 use crate::refusal::Refusal;
 
@@ -125,80 +126,27 @@ impl Inquiry {
         Ok(Self { operation, input })
     }
 
-    /// The account ids the request names.
+    /// The account ids the request names. What is malformed names none; the operation itself refuses it.
     pub(crate) fn accounts(&self) -> Vec<String> {
-        let text = |value: Option<&str>| value.map(str::to_owned);
+        let list = |name| self.input.list(name).ok().flatten().unwrap_or_default();
+        let string = |name| self.input.string(name).ok().flatten();
+        let owned = |id: &Value| id.as_str().map(str::to_owned);
         match self.operation {
-            "CreateMembers" => {
-                let details = self
-                    .input
-                    .list("accountDetails")
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default();
-                details
-                    .iter()
-                    .filter_map(|detail| text(detail.get("accountId").and_then(Value::as_str)))
-                    .collect()
-            }
-            "DescribeAccount" => self
-                .input
-                .string("AccountId")
-                .ok()
-                .flatten()
-                .map(str::to_owned)
-                .into_iter()
+            "CreateMembers" => list("accountDetails")
+                .iter()
+                .filter_map(|detail| owned(detail.get("accountId")?))
                 .collect(),
-            "SendMessage" => account_ids_in(
-                self.input
-                    .string("MessageBody")
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default(),
-            ),
+            "DescribeAccount" => string("AccountId").map(str::to_owned).into_iter().collect(),
+            "SendMessage" => account_ids_in(string("MessageBody").unwrap_or_default()),
             "SendMessageBatch" => {
-                let entries = self
-                    .input
-                    .list("Entries")
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default();
-                let mut found = Vec::new();
-                for body in entries
+                let bodies = list("Entries")
                     .iter()
-                    .filter_map(|entry| entry.get("MessageBody").and_then(Value::as_str))
-                {
-                    found.extend(
-                        account_ids_in(body)
-                            .into_iter()
-                            .filter(|id| !found.contains(id))
-                            .collect::<Vec<_>>(),
-                    );
-                }
-                found
+                    .filter_map(|entry| entry.get("MessageBody")?.as_str());
+                account_ids_in(&bodies.collect::<Vec<_>>().join(" "))
             }
-            _ => {
-                let ids = self
-                    .input
-                    .list("accountIds")
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default();
-                ids.iter().filter_map(|id| text(id.as_str())).collect()
-            }
+            _ => list("accountIds").iter().filter_map(owned).collect(),
         }
     }
-}
-
-/// The account ids in a message: every run of exactly 12 digits, because the layout of a message is its sender's affair.
-pub(crate) fn account_ids_in(text: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for run in text.split(|character: char| !character.is_ascii_digit()) {
-        if run.len() == 12 && !found.iter().any(|known| known == run) {
-            found.push(run.to_owned());
-        }
-    }
-    found
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

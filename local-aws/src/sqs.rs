@@ -7,10 +7,10 @@ use aws_smithy_types::base64;
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 
+use crate::account_id::account_ids_in;
 use crate::epoch::Epoch;
 use crate::fault::Unprocessed;
 use crate::input::Input;
-use crate::protocol;
 use crate::queues::{Attribute, Draft, Message, QueueProblem, Queues};
 use crate::refusal::Refusal;
 
@@ -167,10 +167,7 @@ impl Request<'_> {
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for (id, entry) in entries {
             let body = entry.string("MessageBody")?.unwrap_or_default();
-            if let Some(text) = self
-                .unprocessed
-                .text_for_any(&protocol::account_ids_in(body))
-            {
+            if let Some(text) = self.unprocessed.text_for_any(&account_ids_in(body)) {
                 failed.push(json!({ "Id": id, "SenderFault": false, "Code": "InternalError", "Message": text }));
                 continue;
             }
