@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::epoch::Epoch;
-use crate::queues::{Draft, Message, Queues};
-use crate::sqs;
+use crate::message::{Draft, Message, md5_of_body, system_attributes};
+use crate::queue_address::QueueAddress;
+use crate::queues::Queues;
 
 /// How long Lambda waits before the second and the third attempt of an asynchronous invocation (Lambda documentation,
 /// "How Lambda handles errors and retries with asynchronous invocation").
@@ -213,12 +214,7 @@ impl Lambda {
 
     /// A message as a record of the event.
     fn record(&self, queue_url: &str, message: &Message) -> Value {
-        let arn = sqs::queue_arn(queue_url);
-        let mut arn_parts = arn.split(':').skip(3);
-        let (region, account) = (
-            arn_parts.next().unwrap_or_default(),
-            arn_parts.next().unwrap_or_default(),
-        );
+        let queue = QueueAddress::read(queue_url);
         let attributes: serde_json::Map<_, _> = message
             .attributes
             .iter()
@@ -237,12 +233,12 @@ impl Lambda {
             "messageId": message.id,
             "receiptHandle": message.receipt,
             "body": message.body,
-            "attributes": sqs::system_attributes(self.epoch, account, message),
+            "attributes": system_attributes(self.epoch, queue.account, message),
             "messageAttributes": attributes,
-            "md5OfBody": sqs::md5_of_body(&message.body),
+            "md5OfBody": md5_of_body(&message.body),
             "eventSource": "aws:sqs",
-            "eventSourceARN": arn,
-            "awsRegion": region,
+            "eventSourceARN": queue.arn(),
+            "awsRegion": queue.region,
         })
     }
 

@@ -18,9 +18,11 @@ pub mod in_process;
 mod input;
 pub mod lambda;
 pub mod loopback;
+mod message;
 mod organization;
 mod page;
 mod protocol;
+mod queue_address;
 mod queues;
 mod rate;
 mod refusal;
@@ -28,6 +30,7 @@ mod round_trips;
 mod runtime_api;
 mod setup;
 mod sqs;
+mod sqs_input;
 mod state;
 mod tls;
 
@@ -38,10 +41,10 @@ pub use epoch::Epoch;
 pub use fault::{Fault, FaultKind, FaultSyntax};
 pub use guardduty::{GuardDuty, Member};
 pub use lambda::{FunctionError, Invocation, Lambda, Mapping};
+pub use message::{Attribute, Draft, Message};
 pub use organization::{Account, Organization};
 pub use queues::{
-    Attribute, DEAD_LETTER_QUEUE_URL, Depth, Draft, Message, Queue, QueueProblem, Queues,
-    RETRY_QUEUE_URL, Redrive,
+    DEAD_LETTER_QUEUE_URL, Depth, Queue, QueueProblem, Queues, RETRY_QUEUE_URL, Redrive,
 };
 pub use rate::Rate;
 pub use round_trips::{Chain, RoundTrips};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use crate::message::{Draft, Message};
 
 /// Where the function puts what it has given up on, and Lambda the events it could not deliver.
 pub const DEAD_LETTER_QUEUE_URL: &str =
@@ -46,69 +46,6 @@ pub struct Redrive {
     pub max_receive_count: u32,
     /// Where it goes instead of being received once more.
     pub dead_letter_url: String,
-}
-
-/// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Its id, kept when it moves by redrive policy.
-    pub id: String,
-    /// Its text.
-    pub body: String,
-    /// Its message attributes.
-    pub attributes: BTreeMap<String, Attribute>,
-    /// The `AWSTraceHeader` system attribute.
-    pub trace_header: Option<String>,
-    /// Enqueue time.
-    pub sent: Duration,
-    /// When it was first received.
-    pub first_received: Option<Duration>,
-    /// When it was last received.
-    pub received: Option<Duration>,
-    /// How often it was received.
-    pub receive_count: u32,
-    /// From when on it can be received.
-    pub visible_at: Duration,
-    /// The handle of its last receive.
-    pub receipt: Option<String>,
-}
-
-/// One message attribute.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Attribute {
-    /// `String`, `Number` or `Binary`, perhaps with a label after a dot.
-    pub data_type: String,
-    /// The value of a `String` or `Number`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub string_value: Option<String>,
-    /// The value of a `Binary`, in Base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub binary_value: Option<String>,
-}
-
-/// A message to be sent.
-#[derive(Clone, Debug, Default)]
-pub struct Draft {
-    /// Its text.
-    pub body: String,
-    /// Its message attributes.
-    pub attributes: BTreeMap<String, Attribute>,
-    /// The `AWSTraceHeader` system attribute.
-    pub trace_header: Option<String>,
-    /// How long it stays invisible at first.
-    pub delay: Duration,
-}
-
-impl Draft {
-    /// A plain text, visible at once.
-    #[must_use]
-    pub fn text(body: impl Into<String>) -> Self {
-        Self {
-            body: body.into(),
-            ..Self::default()
-        }
-    }
 }
 
 /// How many messages a queue has.
