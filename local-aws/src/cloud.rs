@@ -163,9 +163,7 @@ fn received(
     let operation = inquiry.operation;
     let rate = state.rates.get(operation).copied();
     if rate.is_some_and(|rate| !state.buckets.take(now, operation, &call.region, rate)) {
-        let refusal = rate::refusal(service);
-        call.error = Some(refusal.code.clone());
-        return Some(protocol::error(Some(service), &refusal));
+        return Some(refused(service, &rate::refusal(service), call));
     }
     let trouble = Trouble::of(&mut state.faults, operation, &call.region, &call.accounts);
     call.fault = trouble.any;
@@ -188,11 +186,8 @@ fn troubled(
             code: Some(code),
             message,
         }) => {
-            call.error = Some(code.clone());
-            return Some(protocol::error(
-                Some(service),
-                &Refusal::new(*status, code, message.clone()),
-            ));
+            let refusal = Refusal::new(*status, code, message.clone());
+            return Some(refused(service, &refusal, call));
         }
         Some(FaultKind::Error {
             status,
@@ -207,10 +202,7 @@ fn troubled(
         return None;
     }
     match result {
-        Err(refusal) => {
-            call.error = Some(refusal.code.clone());
-            Some(protocol::error(Some(service), &refusal))
-        }
+        Err(refusal) => Some(refused(service, &refusal, call)),
         Ok(mut answer) => {
             let body = match &trouble.reply {
                 Some(FaultKind::Garbage) => b"<html>garbage".to_vec(),
@@ -228,6 +220,11 @@ fn troubled(
             Some(protocol::success(service, body))
         }
     }
+}
+
+fn refused(service: Service, refusal: &Refusal, call: &mut Call) -> Response<Bytes> {
+    call.error = Some(refusal.code.clone());
+    protocol::error(Some(service), refusal)
 }
 
 fn effect(

@@ -62,8 +62,8 @@ impl Log {
 }
 
 /// The variables that make a program use the cloud at this address.
-pub(crate) fn variables(address: SocketAddr) -> Vec<(String, String)> {
-    let variables = [
+pub(crate) fn variables(address: SocketAddr) -> [(&'static str, String); 8] {
+    [
         ("AWS_ENDPOINT_URL", format!("http://{address}")),
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
@@ -72,15 +72,12 @@ pub(crate) fn variables(address: SocketAddr) -> Vec<(String, String)> {
         ("REGIONS", "all".to_owned()),
         ("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL.to_owned()),
         ("RETRY_QUEUE_URL", RETRY_QUEUE_URL.to_owned()),
-    ];
-    variables
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+    ]
 }
 
 /// The variables that Lambda sets itself.
-pub(crate) fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
-    let variables = [
+pub(crate) fn lambda_variables(address: SocketAddr) -> [(&'static str, String); 7] {
+    [
         ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
         ("AWS_LAMBDA_FUNCTION_NAME", NAME.to_owned()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
@@ -88,10 +85,7 @@ pub(crate) fn lambda_variables(address: SocketAddr) -> Vec<(String, String)> {
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{NAME}")),
         ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
-    ];
-    variables
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+    ]
 }
 
 impl Program {

@@ -173,53 +173,28 @@ impl<'a> Judge<'a> {
 
     /// The function beside the floor and the peers.
     fn peers(self) -> Vec<Goal> {
-        let ours = self.near(Kind::Function, self.usual);
-        let ours_small = self.far(Kind::Function, self.usual, Some(SMALLEST));
-        let near = |kind| self.near(kind, self.usual);
-        let small = |kind| self.far(kind, self.usual, Some(SMALLEST));
+        // At a whole processor, and at the share of the smallest function.
+        let near = |what: &str, limit, kind, value| {
+            let [ours, theirs] = [Kind::Function, kind].map(|kind| self.near(kind, self.usual));
+            goal(what, limit, ratio(ours, theirs, value))
+        };
+        let small = |what: &str, limit, kind, value| {
+            let samples = |kind| self.far(kind, self.usual, Some(SMALLEST));
+            let [ours, theirs] = [Kind::Function, kind].map(samples);
+            let what = format!("{what}, {SMALLEST} MB");
+            goal(what, limit, ratio(ours, theirs, value))
+        };
         let [boto3, node] = [Peer::Boto3, Peer::Node].map(Kind::Peer);
         let cpu = "CPU of start and first event ÷ that of";
         vec![
-            goal(
-                "start ÷ that of the runtime alone",
-                2.0,
-                ratio(ours, near(Kind::Floor), start),
-            ),
-            goal(
-                "start ÷ that of boto3",
-                1.0 / 40.0,
-                ratio(ours, near(boto3), start),
-            ),
-            goal(
-                "start ÷ that of Node.js",
-                1.0 / 20.0,
-                ratio(ours, near(node), start),
-            ),
-            goal(
-                format!("first event ÷ that of boto3, {SMALLEST} MB"),
-                1.0 / 20.0,
-                ratio(ours_small, small(boto3), first),
-            ),
-            goal(
-                format!("first event ÷ that of Node.js, {SMALLEST} MB"),
-                1.0 / 5.0,
-                ratio(ours_small, small(node), first),
-            ),
-            goal(
-                format!("{cpu} boto3"),
-                1.0 / 30.0,
-                ratio(ours, near(boto3), cold_cpu),
-            ),
-            goal(
-                format!("{cpu} Node.js"),
-                1.0 / 10.0,
-                ratio(ours, near(node), cold_cpu),
-            ),
-            goal(
-                "peak memory ÷ that of boto3",
-                1.0 / 6.0,
-                ratio(ours, near(boto3), memory),
-            ),
+            near("start ÷ that of the runtime alone", 2.0, Kind::Floor, start),
+            near("start ÷ that of boto3", 1.0 / 40.0, boto3, start),
+            near("start ÷ that of Node.js", 1.0 / 20.0, node, start),
+            small("first event ÷ that of boto3", 1.0 / 20.0, boto3, first),
+            small("first event ÷ that of Node.js", 1.0 / 5.0, node, first),
+            near(&format!("{cpu} boto3"), 1.0 / 30.0, boto3, cold_cpu),
+            near(&format!("{cpu} Node.js"), 1.0 / 10.0, node, cold_cpu),
+            near("peak memory ÷ that of boto3", 1.0 / 6.0, boto3, memory),
         ]
     }
 
