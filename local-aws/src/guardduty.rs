@@ -11,6 +11,7 @@ use crate::account_id::is_account_id;
 use crate::epoch::Epoch;
 use crate::fault::Unprocessed;
 use crate::input::Input;
+use crate::member::Member;
 use crate::organization::{Account, Organization};
 use crate::page;
 use crate::refusal::Refusal;
@@ -56,46 +57,6 @@ pub struct GuardDuty {
     pub enables_after: Duration,
     /// How often `CreateMembers` named a member that was Enabled, which might have changed its configuration.
     pub touched_enabled: usize,
-}
-
-/// One account that is or was a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The address it was created with.
-    pub email: String,
-    /// `Enabled`, `Disabled`, `Created`, `Removed`, … as of the last call; see [`Member::status`].
-    pub relationship_status: String,
-    /// When the member turns `Enabled` by itself.
-    pub enabled_at: Option<Duration>,
-    /// When the member was last changed.
-    pub updated_at: Duration,
-}
-
-impl Member {
-    /// A member in the given status.
-    #[must_use]
-    pub fn new(email: &str, relationship_status: &str) -> Self {
-        Self {
-            email: email.to_owned(),
-            relationship_status: relationship_status.to_owned(),
-            enabled_at: None,
-            updated_at: Duration::ZERO,
-        }
-    }
-
-    /// The status at a time.
-    #[must_use]
-    pub fn status(&self, now: Duration) -> &str {
-        match self.enabled_at {
-            Some(at) if at <= now => "Enabled",
-            _ => &self.relationship_status,
-        }
-    }
-
-    /// Whether it counts towards the limit and belongs to `onlyAssociated=true`.
-    fn is_associated(&self) -> bool {
-        !["Removed", "Resigned"].contains(&self.relationship_status.as_str())
-    }
 }
 
 /// What an operation needs to know beyond its own Region.

@@ -18,6 +18,7 @@ pub mod in_process;
 mod input;
 pub mod lambda;
 pub mod loopback;
+mod member;
 mod message;
 mod organization;
 mod page;
@@ -39,8 +40,9 @@ pub use call::Call;
 pub use cloud::{Answer, Cloud};
 pub use epoch::Epoch;
 pub use fault::{Fault, FaultKind, FaultSyntax};
-pub use guardduty::{GuardDuty, Member};
+pub use guardduty::GuardDuty;
 pub use lambda::{FunctionError, Invocation, Lambda, Mapping};
+pub use member::Member;
 pub use message::{Attribute, Draft, Message};
 pub use organization::{Account, Organization};
 pub use queues::{

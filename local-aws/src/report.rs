@@ -336,7 +336,41 @@ fn summary(body: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use local_aws::{FunctionError, Invocation};
+
     use super::*;
+
+    #[test]
+    fn an_invocation_is_told_with_what_it_was_given_and_what_came_of_it() {
+        let mut finished = Finished {
+            at: Duration::ZERO,
+            took: Duration::from_millis(160),
+            invocation: Invocation {
+                request_id: "id-1".to_owned(),
+                payload: json!({ "detail": { "eventName": "CreateAccountResult" } }),
+                timeout: Duration::from_mins(1),
+                attempt: 2,
+            },
+            outcome: Err(FunctionError::new("Bad", "no")),
+            dead_letters: 0,
+            usage: None,
+        };
+        let heading = "CreateAccountResult (attempt 2 of 3), took 0.160 s";
+        assert_eq!(what(&finished), heading);
+        assert_eq!(outcome(&finished), "  failed: Bad: no\n");
+        let ending = json!({ "outcome": "refused", "reason": "unknown", "result": "Words" });
+        finished.outcome = Ok(json!({
+            "accounts": [{ "accountId": "444455556666", "regions": { "eu-west-1": ending } }],
+        }));
+        assert_eq!(
+            outcome(&finished),
+            "  account       Region     outcome  reason   result
+  444455556666  eu-west-1  refused  unknown  Words
+"
+        );
+    }
 
     #[test]
     fn a_message_is_summed_up_in_one_line() {
