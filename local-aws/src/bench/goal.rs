@@ -75,7 +75,7 @@ pub(crate) fn goals(results: &Results, facts: Facts) -> Vec<Goal> {
     let judge = Judge {
         results,
         usual: results.usual_regions,
-        far: results.round_trips.last().copied().unwrap_or_default(),
+        round_trip: results.round_trips.last().copied().unwrap_or_default(),
     };
     let goals = [
         judge.network(),
@@ -101,8 +101,8 @@ type Samples<'a> = Option<&'a [Sample]>;
 struct Judge<'a> {
     results: &'a Results,
     usual: u32,
-    /// The longest round trip of the run.
-    far: Duration,
+    /// The last round trip of the run, which is that of the goals.
+    round_trip: Duration,
 }
 
 impl<'a> Judge<'a> {
@@ -116,10 +116,10 @@ impl<'a> Judge<'a> {
     fn far(self, kind: Kind, regions: u32, memory: Option<u32>) -> Samples<'a> {
         let scenario = Scenario {
             memory,
-            ..Scenario::plain(regions, self.far)
+            ..Scenario::plain(regions, self.round_trip)
         };
         let samples = self.results.samples(kind, scenario);
-        samples.filter(|_| !self.far.is_zero())
+        samples.filter(|_| !self.round_trip.is_zero())
     }
 
     /// The network alone, and what the function adds to it.
@@ -128,7 +128,7 @@ impl<'a> Judge<'a> {
         let usual = self.far(Kind::Function, self.usual, None);
         let small = self.far(Kind::Function, self.usual, Some(SMALLEST));
         let (least_first, least_warm) = (FIRST_ROUND_TRIPS, WARM_ROUND_TRIPS);
-        let trip = self.far.as_millis();
+        let trip = self.round_trip.as_millis();
         vec![
             goal(
                 "round trips of a first event",
