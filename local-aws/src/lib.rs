@@ -2,7 +2,8 @@
 //! Management and Lambda's own delivery rules.
 //!
 //! The core is a state machine without clock or I/O: [`Cloud::handle`] takes a request and the time, and answers.
-//! [`in_process`] puts it under an AWS SDK client inside a test; the command of this crate puts it behind a socket.
+//! [`in_process`] puts it under an AWS SDK client inside a test; the command of this crate, `src/command/`, puts it behind
+//! a socket, runs the function against it and shows what happened.
 //!
 //! What real AWS does but nobody has documented is marked `ASSUMED` where it is decided.
 

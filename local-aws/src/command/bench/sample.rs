@@ -18,8 +18,8 @@ use crate::function::{self, Log};
 use crate::regions::Regions;
 use crate::usage::Usage;
 
-const EVENT: &str = include_str!("../../../events/create-account-result.json");
-const IGNORED_EVENT: &str = include_str!("../../../events/create-account-api-call.json");
+const EVENT: &str = include_str!("../../../../events/create-account-result.json");
+const IGNORED_EVENT: &str = include_str!("../../../../events/create-account-api-call.json");
 
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
 
