@@ -115,6 +115,7 @@ mod tests {
             "finance(prod)secret@example.com",
             "o'secret@example.com",
             "\"john secret\"@example.com",
+            "\"secret john\"@example.com",
             "secret{a}=b;c,d@example.com",
             "secret@one@example.com",
             "sécret@exämple.com",

@@ -1,4 +1,5 @@
-//! The real binary as a child process: start, Runtime API, log lines, and nobody's address in them.
+//! The real binary as a child process, with Lambda's Runtime API and AWS behind sockets: what it answers, and what it
+//! writes: log lines, metrics, and nobody's address in any of them.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -35,6 +36,80 @@ impl Run {
             .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
             .collect()
     }
+
+    /// The lines in which a member has this value.
+    fn lines_with(&self, name: &str, value: &str) -> Vec<Value> {
+        let lines = self.lines().into_iter();
+        lines.filter(|line| line[name] == value).collect()
+    }
+
+    /// The one line with this message.
+    fn line(&self, message: &str) -> Value {
+        let lines = self.lines_with("message", message);
+        assert_eq!(lines.len(), 1, "lines with {message:?}");
+        lines[0].clone()
+    }
+
+    fn reply(&self) -> &Value {
+        self.replies[0].as_ref().unwrap()
+    }
+
+    fn error(&self) -> &FunctionError {
+        self.replies[0].as_ref().unwrap_err()
+    }
+
+    /// The metrics: the value by name and, if it has one, dimension.
+    fn metrics(&self) -> BTreeMap<(String, Option<String>), Value> {
+        let mut metrics = BTreeMap::new();
+        let lines = self.lines().into_iter();
+        for line in lines.filter(|line| line.get("_aws").is_some()) {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Namespace"], "GuardDutyEnroller");
+            let dimensions = directive["Dimensions"][0].as_array().unwrap();
+            assert!(
+                dimensions.len() <= 1,
+                "crossed dimensions are paid for one by one: {line}"
+            );
+            let dimension = dimensions
+                .first()
+                .map(|name| line[name.as_str().unwrap()].as_str().unwrap().to_owned());
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                metrics.insert((name.to_owned(), dimension.clone()), line[name].clone());
+            }
+        }
+        metrics
+    }
+
+    fn metric(&self, name: &str, dimension: Option<&str>) -> Option<Value> {
+        let key = (name.to_owned(), dimension.map(str::to_owned));
+        self.metrics().remove(&key)
+    }
+}
+
+/// A small AWS in which something goes wrong.
+fn cloud_with(faults: impl IntoIterator<Item = Fault>) -> Cloud {
+    let cloud = Cloud::new(&Setup::default());
+    cloud.lock().faults.extend(faults);
+    cloud
+}
+
+/// GuardDuty does not enroll, and says why.
+fn not_enabled(text: &str) -> Fault {
+    Fault::always("CreateMembers", FaultKind::Unprocessed(text.to_owned()))
+}
+
+fn error(operation: &str, code: &str, message: &str) -> Fault {
+    let kind = FaultKind::Error {
+        status: 400,
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+    };
+    Fault::always(operation, kind)
+}
+
+fn enroll() -> Value {
+    json!({"accounts": [NEW_ACCOUNT]})
 }
 
 /// Starts the binary, hands it the payloads one after another, and kills it.
@@ -102,20 +177,16 @@ async fn run_with(
     }
 }
 
+// What it answers.
+
 #[tokio::test]
 async fn the_real_binary_enrolls_an_account_and_logs_one_summary() {
-    let cloud = Cloud::new(&Setup::default());
-    let run = run(&cloud, &[], &[json!({"accounts": [NEW_ACCOUNT]})]).await;
-    let reply = run.replies[0].as_ref().unwrap();
+    let run = run(&cloud_with([]), &[], &[enroll()]).await;
     assert_eq!(
-        reply["accounts"][0]["regions"]["eu-west-1"],
+        run.reply()["accounts"][0]["regions"]["eu-west-1"],
         json!({"outcome": "enrolled"})
     );
-    let lines = run.lines();
-    let summary = lines
-        .iter()
-        .find(|line| line["message"] == "summary")
-        .expect("a summary");
+    let summary = run.line("summary");
     assert_eq!(summary["level"], "INFO");
     assert_eq!(summary["span"]["requestId"], "request-0");
     assert_eq!(
@@ -126,97 +197,165 @@ async fn the_real_binary_enrolls_an_account_and_logs_one_summary() {
 }
 
 #[tokio::test]
+async fn a_function_that_cannot_hand_a_pair_on_says_so_to_lambda() {
+    let gone = error("SendMessageBatch", "QueueDoesNotExist", "gone");
+    let cloud = cloud_with([gone, not_enabled("Internal error")]);
+    let run = run(&cloud, &[], &[enroll()]).await;
+    let error = run.error();
+    assert_eq!(error.error_type, "NotHandedOn");
+    assert!(
+        error.message.contains("4 of 4 messages did not reach"),
+        "{}",
+        error.message
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_fails_at_start_and_tells_lambda_every_variable() {
+    let cloud = cloud_with([]);
+    let wrong = [
+        ("REGIONS", "eu-wset-1"),
+        ("ADMIN_ACCOUNT_ID", "x"),
+        ("RESUME_SUSPENDED_MEMBERS", "maybe"),
+    ];
+    let run = run(&cloud, &wrong, &[enroll()]).await;
+    let error = run.error();
+    assert_eq!(error.error_type, "InvalidConfiguration");
+    for (name, value) in wrong {
+        assert!(
+            error.message.contains(&format!("{name} is {value:?}")),
+            "{}",
+            error.message
+        );
+        assert!(run.log.contains(name));
+    }
+    assert!(cloud.lock().calls.is_empty());
+}
+
+#[tokio::test]
 async fn an_authority_that_is_not_trusted_is_an_error_that_names_the_trust_store() {
     let authority = TestAuthority::new().unwrap();
     let stranger = TestAuthority::new().unwrap();
-    for (regions, trusted) in [("all", false), ("eu-west-1", false), ("eu-west-1", true)] {
-        let bundle = if trusted { &authority } else { &stranger };
-        let file = std::env::temp_dir().join(format!("trust-{}.pem", std::process::id()));
-        std::fs::write(&file, bundle.certificate()).unwrap();
-        let cloud = Cloud::new(&Setup::default());
-        let variables = [
-            ("REGIONS", regions),
-            ("SSL_CERT_FILE", file.to_str().unwrap()),
-        ];
-        let payload = json!({"accounts": [NEW_ACCOUNT]});
-        let run = run_with(&cloud, Some(&authority), &variables, &[payload]).await;
+    // The same wherever the first call goes: to Account Management for the Regions, or to GuardDuty.
+    let connect = async |regions, trusted: &TestAuthority, file| {
+        let file = std::env::temp_dir().join(format!("trust-{file}-{}.pem", std::process::id()));
+        std::fs::write(&file, trusted.certificate()).unwrap();
+        let bundle = file.to_str().unwrap();
+        let variables = [("REGIONS", regions), ("SSL_CERT_FILE", bundle)];
+        let run = run_with(&cloud_with([]), Some(&authority), &variables, &[enroll()]).await;
         std::fs::remove_file(&file).unwrap();
-        match &run.replies[0] {
-            Ok(reply) => assert!(trusted, "{reply}"),
-            Err(error) => {
-                assert!(!trusted, "{error:?}");
-                assert_eq!(error.error_type, "NotHandedOn");
-                for part in [
-                    "invalid peer certificate",
-                    "the trust store is",
-                    "SSL_CERT_FILE",
-                ] {
-                    assert!(error.message.contains(part), "{part} in {error:?}");
-                }
-            }
+        run
+    };
+    let (trusted, all, listed) = tokio::join!(
+        connect("eu-west-1", &authority, 1),
+        connect("all", &stranger, 2),
+        connect("eu-west-1", &stranger, 3),
+    );
+    assert_eq!(
+        trusted.reply()["accounts"][0]["regions"]["eu-west-1"],
+        json!({"outcome": "enrolled"})
+    );
+    for run in [all, listed] {
+        let error = run.error();
+        assert_eq!(error.error_type, "NotHandedOn");
+        for part in [
+            "invalid peer certificate",
+            "the trust store is",
+            "SSL_CERT_FILE",
+        ] {
+            assert!(error.message.contains(part), "{part} in {error:?}");
         }
     }
 }
+
+// The lines that it writes.
 
 #[tokio::test]
 async fn a_refusal_is_one_error_line_with_account_region_reason_and_text() {
-    let cloud = Cloud::new(&Setup::default());
     let text = "cannot create anymore members since it cannot exceed the maximum number of allowed members.";
-    cloud.lock().faults.push(
-        Fault::always("CreateMembers", FaultKind::Unprocessed(text.to_owned()))
-            .in_region("us-east-1"),
-    );
-    let run = run(&cloud, &[], &[json!({"accounts": [NEW_ACCOUNT]})]).await;
-    let lines = run.lines();
-    let errors: Vec<&Value> = lines
-        .iter()
-        .filter(|line| line["level"] == "ERROR")
-        .collect();
+    let cloud = cloud_with([not_enabled(text).in_region("us-east-1")]);
+    let run = run(&cloud, &[], &[enroll()]).await;
+    let errors = run.lines_with("level", "ERROR");
     assert_eq!(errors.len(), 1);
-    assert_eq!(errors[0]["accountId"], NEW_ACCOUNT);
-    assert_eq!(errors[0]["region"], "us-east-1");
-    assert_eq!(errors[0]["reason"], "member-limit-reached");
-    assert_eq!(errors[0]["result"], text);
+    for (name, value) in [
+        ("accountId", NEW_ACCOUNT),
+        ("region", "us-east-1"),
+        ("reason", "member-limit-reached"),
+        ("result", text),
+    ] {
+        assert_eq!(errors[0][name], value);
+    }
     assert_eq!(errors[0]["span"]["requestId"], "request-0");
 }
 
-/// The metrics of a run: the value by name and, if it has one, dimension.
-fn metrics(run: &Run) -> BTreeMap<(String, Option<String>), Value> {
-    let mut metrics = BTreeMap::new();
-    for line in run.lines().iter().filter(|line| line.get("_aws").is_some()) {
-        let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!(directive["Namespace"], "GuardDutyEnroller");
-        let dimensions = directive["Dimensions"][0].as_array().unwrap();
-        assert!(
-            dimensions.len() <= 1,
-            "crossed dimensions are paid for one by one: {line}"
-        );
-        let dimension = dimensions
-            .first()
-            .map(|name| line[name.as_str().unwrap()].as_str().unwrap().to_owned());
-        for metric in directive["Metrics"].as_array().unwrap() {
-            let name = metric["Name"].as_str().unwrap();
-            metrics.insert((name.to_owned(), dimension.clone()), line[name].clone());
-        }
-    }
-    metrics
+#[tokio::test]
+async fn a_failed_invocation_is_a_line_with_its_type_and_message() {
+    let run = run(&cloud_with([]), &[], &[json!({})]).await;
+    assert_eq!(run.error().error_type, "InvalidEvent");
+    let failed = run.line("the invocation failed");
+    assert_eq!(
+        (&failed["level"], &failed["errorType"]),
+        (&json!("ERROR"), &json!("InvalidEvent"))
+    );
+    let message = failed["errorMessage"].as_str().unwrap();
+    assert!(message.contains("no detail"), "{message}");
 }
 
 #[tokio::test]
-async fn an_event_counts_what_became_of_its_pairs_by_reason_and_by_region() {
-    let cloud = Cloud::new(&Setup::default());
-    let texts = [
-        "Never seen before",
-        "cannot exceed the maximum number of allowed members",
-    ];
-    for (text, region) in texts.into_iter().zip(["us-east-1", "eu-west-1"]) {
-        let kind = FaultKind::Unprocessed(text.to_owned());
-        cloud
-            .lock()
-            .faults
-            .push(Fault::always("CreateMembers", kind).in_region(region));
+async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dry_run_are_not() {
+    let text = "Never seen before";
+    let cloud = cloud_with([not_enabled(text).in_region("eu-west-1")]);
+    for (payload, count) in [
+        (json!({"reconcile": {"dryRun": true}}), 0),
+        (json!({"reconcile": {}}), 3),
+    ] {
+        let run = run(&cloud, &[], &[payload]).await;
+        let pairs = run.lines_with("message", "not enabled after a reconcile");
+        assert_eq!(pairs.len(), count);
+        for pair in pairs {
+            assert_eq!(
+                (&pair["region"], &pair["result"]),
+                (&json!("eu-west-1"), &json!(text))
+            );
+            assert!(pair["accountId"].is_string());
+        }
     }
-    let run = run(&cloud, &[], &[json!({"accounts": [NEW_ACCOUNT]})]).await;
+}
+
+#[tokio::test]
+async fn no_log_line_of_any_level_shows_an_address() {
+    let joined = json!({"id": "e", "detail": {
+        "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization",
+        "serviceEventDetails": {"accountId": NEW_ACCOUNT, "email": "unmasked@example.com"}}});
+    let bad = json!({"accounts": ["someone@example.com"]});
+    let ignored = json!({"detail": {"eventSource": "organizations.amazonaws.com", "eventName": "x@example.com"}});
+    let payloads = [joined, bad, ignored];
+    for level in ["TRACE", "DEBUG", "INFO", "nonsense"] {
+        let text = "odd address new-account@example.com";
+        let cloud = cloud_with([not_enabled(text).in_region("us-east-1")]);
+        let run = run(&cloud, &[("AWS_LAMBDA_LOG_LEVEL", level)], &payloads).await;
+        assert!(run.log.contains("summary"), "{level}: {}", run.log);
+        assert!(run.log.contains("<e-mail>"), "{level}: {}", run.log);
+        assert!(!run.log.contains("@example.com"), "{level}: {}", run.log);
+        assert!(!run.end.contains('@'), "{level}: {}", run.end);
+        assert_eq!(
+            run.replies[1].as_ref().unwrap_err().error_type,
+            "InvalidEvent"
+        );
+        assert!(!format!("{:?}", run.replies).contains('@'));
+    }
+}
+
+// The metrics that it writes.
+
+#[tokio::test]
+async fn an_event_counts_what_became_of_its_pairs_by_reason_and_by_region() {
+    let limit = "cannot exceed the maximum number of allowed members";
+    let cloud = cloud_with([
+        not_enabled("Never seen before").in_region("us-east-1"),
+        not_enabled(limit).in_region("eu-west-1"),
+    ]);
+    let run = run(&cloud, &[], &[enroll()]).await;
     let expected = [
         ("DeadLetters", None, 1),
         ("Enrolled", None, 2),
@@ -232,7 +371,7 @@ async fn an_event_counts_what_became_of_its_pairs_by_reason_and_by_region() {
             json!(value),
         )
     });
-    assert_eq!(metrics(&run), expected.into());
+    assert_eq!(run.metrics(), expected.into());
 }
 
 #[tokio::test]
@@ -240,115 +379,15 @@ async fn an_account_that_is_enabled_everywhere_has_a_time_from_its_event_and_ano
     let event = json!({"id": "e", "detail": {
         "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization",
         "eventTime": "2026-01-01T00:00:00Z", "serviceEventDetails": {"accountId": NEW_ACCOUNT}}});
-    let key = ("SecondsToProtected".to_owned(), None);
-    for (fault, measured) in [(false, true), (true, false)] {
-        let cloud = Cloud::new(&Setup::default());
-        if fault {
-            let kind = FaultKind::Unprocessed("Internal error".to_owned());
-            cloud
-                .lock()
-                .faults
-                .push(Fault::always("CreateMembers", kind).in_region("eu-west-1"));
-        }
-        let run = run(&cloud, &[], &[event.clone(), event.clone()]).await;
+    let fault = not_enabled("Internal error").in_region("eu-west-1");
+    for (faults, measured) in [(vec![], true), (vec![fault], false)] {
+        let run = run(&cloud_with(faults), &[], &[event.clone(), event.clone()]).await;
+        assert_eq!(run.lines_with("message", "summary").len(), 2);
         let measures = run.log.matches("\"SecondsToProtected\":[").count();
         // The second delivery finds the account enabled: nothing new to measure.
         assert_eq!(measures, usize::from(measured));
-        assert_eq!(metrics(&run).contains_key(&key), measured);
+        assert_eq!(run.metric("SecondsToProtected", None).is_some(), measured);
     }
-}
-
-#[tokio::test]
-async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
-    let cloud = Cloud::new(&Setup::default());
-    cloud.lock().guardduty_in("eu-west-1").detector_id = None;
-    let run = run(
-        &cloud,
-        &[],
-        &[
-            json!({"reconcile": {"dryRun": true}}),
-            json!({"reconcile": {}}),
-        ],
-    )
-    .await;
-    let metrics = metrics(&run);
-    let value = |name: &str, dimension: Option<&str>| {
-        metrics
-            .get(&(name.to_owned(), dimension.map(str::to_owned)))
-            .cloned()
-    };
-    assert_eq!(value("Gap", None), Some(json!([3.0])));
-    assert_eq!(value("Gap", Some("eu-west-1")), Some(json!([3.0])));
-    assert_eq!(value("Gap", Some("us-east-1")), Some(json!([0.0])));
-    assert_eq!(value("Blocked", None), Some(json!(1)));
-    assert_eq!(value("Enrolled", None), Some(json!(9)));
-    assert_eq!(value("ReconcileCompleted", None), None);
-    let lines = run.lines();
-    let regions = lines.iter().filter(|line| line["message"] == "reconciled");
-    // Two runs, four Regions.
-    assert_eq!(regions.count(), 8);
-}
-
-#[tokio::test]
-async fn a_failed_invocation_is_a_line_with_its_type_and_message() {
-    let cloud = Cloud::new(&Setup::default());
-    let run = run(&cloud, &[], &[json!({})]).await;
-    assert!(run.replies[0].is_err());
-    let lines = run.lines();
-    let failed = lines
-        .iter()
-        .find(|line| line["message"] == "the invocation failed");
-    let failed = failed.expect("a line for the failed invocation");
-    assert_eq!(
-        (&failed["level"], &failed["errorType"]),
-        (&json!("ERROR"), &json!("InvalidEvent"))
-    );
-    assert!(
-        failed["errorMessage"]
-            .as_str()
-            .unwrap()
-            .contains("no detail")
-    );
-}
-
-#[tokio::test]
-async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dry_run_are_not() {
-    let cloud = Cloud::new(&Setup::default());
-    let text = "Never seen before".to_owned();
-    let fault = Fault::always("CreateMembers", FaultKind::Unprocessed(text));
-    cloud.lock().faults.push(fault.in_region("eu-west-1"));
-    for (payload, count) in [
-        (json!({"reconcile": {"dryRun": true}}), 0),
-        (json!({"reconcile": {}}), 3),
-    ] {
-        let run = run(&cloud, &[], &[payload]).await;
-        let lines = run.lines();
-        let pairs = lines
-            .iter()
-            .filter(|line| line["message"] == "not enabled after a reconcile");
-        let pairs: Vec<&Value> = pairs.collect();
-        assert_eq!(pairs.len(), count);
-        for pair in pairs {
-            assert_eq!(
-                (&pair["region"], &pair["result"]),
-                (&json!("eu-west-1"), &json!("Never seen before"))
-            );
-            assert!(pair["accountId"].is_string());
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_gap_is_reported_once_and_not_again_with_the_next_invocation() {
-    let cloud = Cloud::new(&Setup::default());
-    let payloads = [
-        json!({"reconcile": {}}),
-        json!({"reconcile": {"dryRun": true}}),
-        json!({"accounts": [NEW_ACCOUNT]}),
-    ];
-    let run = run(&cloud, &[], &payloads).await;
-    // In all and for each of four Regions.
-    assert_eq!(run.log.matches("\"Gap\":[").count(), 1 + 4);
 }
 
 #[tokio::test]
@@ -378,112 +417,61 @@ async fn every_account_of_a_large_batch_is_measured() {
 }
 
 #[tokio::test]
+async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
+    let cloud = cloud_with([]);
+    cloud.lock().guardduty_in("eu-west-1").detector_id = None;
+    let payloads = [
+        json!({"reconcile": {"dryRun": true}}),
+        json!({"reconcile": {}}),
+    ];
+    let run = run(&cloud, &[], &payloads).await;
+    for (name, dimension, value) in [
+        ("Gap", None, Some(json!([3.0]))),
+        ("Gap", Some("eu-west-1"), Some(json!([3.0]))),
+        ("Gap", Some("us-east-1"), Some(json!([0.0]))),
+        ("Blocked", None, Some(json!(1))),
+        ("Enrolled", None, Some(json!(9))),
+        ("ReconcileCompleted", None, None),
+    ] {
+        assert_eq!(run.metric(name, dimension), value, "{name} {dimension:?}");
+    }
+    // Two runs, four Regions.
+    assert_eq!(run.lines_with("message", "reconciled").len(), 8);
+}
+
+#[tokio::test]
+async fn a_reconcile_that_tried_everyone_counts_as_completed() {
+    let run = run(&cloud_with([]), &[], &[json!({"reconcile": {}})]).await;
+    assert_eq!(run.metric("ReconcileCompleted", None), Some(json!(1)));
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_once_and_not_again_with_the_next_invocation() {
+    let payloads = [
+        json!({"reconcile": {}}),
+        json!({"reconcile": {"dryRun": true}}),
+        enroll(),
+    ];
+    let run = run(&cloud_with([]), &[], &payloads).await;
+    // In all and for each of four Regions.
+    assert_eq!(run.log.matches("\"Gap\":[").count(), 1 + 4);
+}
+
+#[tokio::test]
 async fn a_gap_that_nobody_could_count_is_null_and_no_metric_says_zero() {
-    let cloud = Cloud::new(&Setup::default());
-    let denied = FaultKind::Error {
-        status: 400,
-        code: Some("AccessDeniedException".to_owned()),
-        message: "no".to_owned(),
-    };
-    let fault = Fault::always("ListAccounts", denied);
-    cloud.lock().faults.push(fault);
+    let cloud = cloud_with([error("ListAccounts", "AccessDeniedException", "no")]);
     let run = run(&cloud, &[], &[json!({"reconcile": {}})]).await;
-    let report = run.replies[0].as_ref().unwrap();
+    let report = run.reply();
     assert_eq!(
         (&report["gap"], &report["complete"]),
         (&Value::Null, &json!(false))
     );
-    let lines = run.lines();
-    let ended = lines
-        .iter()
-        .find(|line| line["message"] == "reconcile ended");
-    let ended = ended.expect("a line for the whole reconcile");
+    let ended = run.line("reconcile ended");
     assert_eq!(
         (ended.get("gap"), &ended["reason"]),
         (None, &json!("access-denied"))
     );
-    let gap = metrics(&run).into_keys().find(|(name, _)| name == "Gap");
-    assert_eq!(gap, None);
-}
-
-#[tokio::test]
-async fn no_log_line_of_any_level_shows_an_address() {
-    for level in ["TRACE", "DEBUG", "INFO", "nonsense"] {
-        let cloud = Cloud::new(&Setup::default());
-        let text = "odd address new-account@example.com".to_owned();
-        cloud.lock().faults.push(
-            Fault::always("CreateMembers", FaultKind::Unprocessed(text)).in_region("us-east-1"),
-        );
-        let joined = json!({"id": "e", "detail": {
-            "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization",
-            "serviceEventDetails": {"accountId": NEW_ACCOUNT, "email": "unmasked@example.com"}}});
-        let bad = json!({"accounts": ["someone@example.com"]});
-        let ignored = json!({"detail": {"eventSource": "organizations.amazonaws.com", "eventName": "x@example.com"}});
-        let run = run(
-            &cloud,
-            &[("AWS_LAMBDA_LOG_LEVEL", level)],
-            &[joined, bad, ignored],
-        )
-        .await;
-        assert!(run.log.contains("summary"), "{level}: {}", run.log);
-        assert!(run.log.contains("<e-mail>"), "{level}: {}", run.log);
-        assert!(!run.log.contains("@example.com"), "{level}: {}", run.log);
-        assert!(!run.end.contains('@'), "{level}: {}", run.end);
-        assert_eq!(
-            run.replies[1].as_ref().unwrap_err().error_type,
-            "InvalidEvent"
-        );
-        assert!(!format!("{:?}", run.replies).contains('@'));
-    }
-}
-
-#[tokio::test]
-async fn a_wrong_configuration_fails_at_start_and_tells_lambda_every_variable() {
-    let cloud = Cloud::new(&Setup::default());
-    let wrong = [
-        ("REGIONS", "eu-wset-1"),
-        ("ADMIN_ACCOUNT_ID", "x"),
-        ("RESUME_SUSPENDED_MEMBERS", "maybe"),
-    ];
-    let run = run(&cloud, &wrong, &[json!({"accounts": [NEW_ACCOUNT]})]).await;
-    let error = run.replies[0].as_ref().unwrap_err();
-    assert_eq!(error.error_type, "InvalidConfiguration");
-    for (name, value) in wrong {
-        assert!(
-            error.message.contains(&format!("{name} is {value:?}")),
-            "{}",
-            error.message
-        );
-        assert!(run.log.contains(name));
-    }
-    assert!(cloud.lock().calls.is_empty());
-}
-
-#[tokio::test]
-async fn a_function_that_cannot_hand_a_pair_on_says_so_to_lambda() {
-    let cloud = Cloud::new(&Setup::default());
-    let down = |operation| {
-        let kind = FaultKind::Error {
-            status: 400,
-            code: Some("QueueDoesNotExist".to_owned()),
-            message: "gone".to_owned(),
-        };
-        Fault::always(operation, kind)
-    };
-    let faults = [
-        down("SendMessageBatch"),
-        Fault::always(
-            "CreateMembers",
-            FaultKind::Unprocessed("Internal error".to_owned()),
-        ),
-    ];
-    cloud.lock().faults.extend(faults);
-    let run = run(&cloud, &[], &[json!({"accounts": [NEW_ACCOUNT]})]).await;
-    let error = run.replies[0].as_ref().unwrap_err();
-    assert_eq!(error.error_type, "NotHandedOn");
-    assert!(
-        error.message.contains("4 of 4 messages did not reach"),
-        "{}",
-        error.message
-    );
+    let metrics = run.metrics();
+    assert!(!metrics.is_empty());
+    assert_eq!(metrics.keys().find(|(name, _)| name == "Gap"), None);
 }

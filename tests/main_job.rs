@@ -1,86 +1,75 @@
-//! The main job: an event comes in, the account becomes a member in every Region, and what does not is handed on.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+//! The main job: an event comes in, the account becomes a member in every Region, and every pair of account and Region
+//! where that fails is handed on: to the retry queue where time can heal it, to the dead-letter queue where a person
+//! must. What becomes of it there is in `retry_queue.rs`; which events are a join is in `inputs.rs`.
 
 mod world;
 
 use std::time::Duration;
 
-use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup};
+use local_aws::{
+    ADMIN_ACCOUNT, DEAD_LETTER_QUEUE_URL, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT,
+    RETRY_QUEUE_URL, Setup,
+};
 use serde_json::{Value, json};
-use world::{REGIONS, World, operator, outcome};
+use world::{
+    ONE_REGION, REGIONS, World, bare, error, hangs, ids, internal_error, operator, outcome, pair,
+    pairs, tally, unprocessed,
+};
 
-fn refused(text: &str) -> FaultKind {
-    FaultKind::Unprocessed(text.to_owned())
-}
-
-fn error(status: u16, code: &str, message: &str) -> FaultKind {
-    FaultKind::Error {
-        status,
-        code: Some(code.to_owned()),
-        message: message.to_owned(),
-    }
-}
-
+const ALREADY: &str = "The request is rejected because the given account ID is already a member or associated member of the current account.";
 const MANAGEMENT: &str = "Operation failed because your organization master must first enable GuardDuty to be added as a member";
+
+// An event, and the calls that it costs.
 
 #[tokio::test(start_paused = true)]
 async fn a_new_account_is_enrolled_in_every_region() {
     let world = World::new();
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
     for region in REGIONS {
         assert_eq!(
-            outcome(&reply, NEW_ACCOUNT, region),
+            pair(&reply, NEW_ACCOUNT, region),
             json!({"outcome": "enrolled"})
         );
     }
     assert!(world.is_enabled_everywhere(NEW_ACCOUNT));
-    assert!(world.dead_letters().is_empty());
-    assert!(world.retries().is_empty());
+    assert!(world.queues_are_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_delivery_changes_nothing_and_makes_no_createmembers_call() {
     let world = World::new();
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
+    world.enroll(&[NEW_ACCOUNT]).await;
     world.forget_calls();
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    for region in REGIONS {
-        assert_eq!(
-            outcome(&reply, NEW_ACCOUNT, region),
-            json!({"outcome": "already-enabled"})
-        );
-    }
-    assert!(world.calls("CreateMembers").is_empty());
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("already-enabled", REGIONS.len())]));
+    assert_eq!(world.count("CreateMembers"), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_event_of_an_environment_makes_the_fewest_calls() {
     let world = World::new();
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let count = |operation| world.calls(operation).len();
-    assert_eq!(count("ListRegions"), 1);
-    assert_eq!(count("DescribeAccount"), 1);
-    assert_eq!(count("ListDetectors"), REGIONS.len());
-    assert_eq!(count("GetMembers"), 2 * REGIONS.len());
-    assert_eq!(count("CreateMembers"), REGIONS.len());
-    assert_eq!(world.cloud.lock().calls.len(), 2 + 4 * REGIONS.len());
+    world.enroll(&[NEW_ACCOUNT]).await;
+    for (operation, count) in [
+        ("ListRegions", 1),
+        ("DescribeAccount", 1),
+        ("ListDetectors", REGIONS.len()),
+        ("GetMembers", 2 * REGIONS.len()),
+        ("CreateMembers", REGIONS.len()),
+    ] {
+        assert_eq!(world.count(operation), count, "{operation}");
+    }
+    assert_eq!(world.all_calls(), 2 + 4 * REGIONS.len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_environment_asks_for_no_detector_and_no_region_again() {
     let world = World::new();
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
+    world.enroll(&[NEW_ACCOUNT]).await;
     world.forget_calls();
-    world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
-    assert!(world.calls("ListRegions").is_empty());
-    assert!(world.calls("ListDetectors").is_empty());
-    assert_eq!(world.cloud.lock().calls.len(), 1 + 3 * REGIONS.len());
+    world.enroll(&[OTHER_ACCOUNT]).await;
+    assert_eq!(world.count("ListRegions"), 0);
+    assert_eq!(world.count("ListDetectors"), 0);
+    assert_eq!(world.all_calls(), 1 + 3 * REGIONS.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,11 +80,12 @@ async fn the_longest_chain_of_calls_is_four_for_a_first_event_and_three_for_a_wa
         ..Setup::default()
     };
     let listed = REGIONS.join(",");
+    // The list of the enabled Regions is one call more.
     for (regions, first) in [(listed.as_str(), 4), ("all", 5)] {
         let world = World::of(&setup, &[("REGIONS", regions)]);
         for (account, calls) in [(NEW_ACCOUNT, first), (OTHER_ACCOUNT, 3)] {
             let start = world.cloud.elapsed();
-            world.invoke(&operator(&[account])).await.unwrap();
+            world.enroll(&[account]).await;
             let took = world.cloud.elapsed().saturating_sub(start);
             assert_eq!(took, Duration::from_secs(calls), "{regions}");
         }
@@ -112,244 +102,10 @@ async fn an_event_that_is_no_join_or_no_event_makes_no_call() {
     for payload in ["{}", "not JSON", r#"{"accounts": ["12345678901"]}"#] {
         assert!(world.invoke_raw(payload, world::TIMEOUT).await.is_err());
     }
-    assert!(world.cloud.lock().calls.is_empty());
+    assert_eq!(world.all_calls(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_pair_is_a_dead_letter_with_guarddutys_own_text_and_touches_no_other_region() {
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused(MANAGEMENT)).in_region("eu-west-1"));
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1"),
-        json!({"outcome": "refused", "reason": "management-account-not-enabled", "result": MANAGEMENT})
-    );
-    assert_eq!(world.enabled_regions(NEW_ACCOUNT).len(), REGIONS.len() - 1);
-    let letters = world.dead_letters();
-    assert_eq!(letters.len(), 1);
-    let letter = letters[0].as_object().unwrap();
-    let detector = world.cloud.lock().guardduty["eu-west-1"]
-        .detector_id
-        .clone();
-    assert_eq!(letter["version"], 1);
-    assert_eq!(letter["accountId"], NEW_ACCOUNT);
-    assert_eq!(letter["region"], "eu-west-1");
-    assert_eq!(letter["outcome"], "refused");
-    assert_eq!(letter["reason"], "management-account-not-enabled");
-    assert_eq!(letter["result"], MANAGEMENT);
-    assert_eq!(letter["detectorId"], json!(detector));
-    assert_eq!(letter["attempts"], 1);
-    assert_eq!(letter["firstFailedAt"], letter["lastFailedAt"]);
-    assert_eq!(letter["eventId"], "request-1");
-    assert_eq!(letter["eventTime"], Value::Null);
-    assert_eq!(letter.len(), 12);
-    assert!(world.retries().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dead_letter_carries_reason_region_and_account_as_message_attributes() {
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused(MANAGEMENT)).in_region("eu-west-1"));
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let state = world.cloud.lock();
-    let message = &state.queues.queues[local_aws::DEAD_LETTER_QUEUE_URL].messages[0];
-    let text = |name: &str| message.attributes[name].string_value.clone().unwrap();
-    assert_eq!(text("reason"), "management-account-not-enabled");
-    assert_eq!(text("region"), "eu-west-1");
-    assert_eq!(text("accountId"), NEW_ACCOUNT);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pair_that_can_heal_waits_in_the_retry_queue_for_half_a_minute() {
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused("Internal error")).in_region("us-east-1"));
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
-        json!({"outcome": "deferred", "reason": "internal-error", "result": "Internal error"})
-    );
-    assert!(world.dead_letters().is_empty());
-    let state = world.cloud.lock();
-    let message = &state.queues.queues[local_aws::RETRY_QUEUE_URL].messages[0];
-    assert_eq!(message.visible_at, message.sent + Duration::from_secs(30));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_member_that_is_not_enabled_yet_is_pending() {
-    let world = World::new();
-    world.cloud.lock().guardduty_in("us-east-1").enables_after = Duration::from_mins(1);
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let pair = outcome(&reply, NEW_ACCOUNT, "us-east-1");
-    assert_eq!(pair["outcome"], "pending");
-    assert_eq!(pair["reason"], "not-yet-enabled");
-    assert!(
-        pair["result"]
-            .as_str()
-            .unwrap()
-            .starts_with("relationshipStatus is ")
-    );
-    assert_eq!(world.retries().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reply_that_leaves_the_unprocessed_accounts_out_is_not_believed() {
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused("Internal error")).in_region("us-east-1"));
-    world.fault(Fault::always(
-        "CreateMembers",
-        FaultKind::WithoutUnprocessedAccounts,
-    ));
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "us-east-1")["outcome"],
-        "pending"
-    );
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
-        "enrolled"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn already_a_member_counts_only_once_getmembers_says_enabled() {
-    let already = "The request is rejected because the given account ID is already a member or associated member of the current account.";
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused(already)).in_region("us-east-1"));
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let pair = outcome(&reply, NEW_ACCOUNT, "us-east-1");
-    assert_eq!(
-        pair,
-        json!({"outcome": "pending", "reason": "not-yet-enabled", "result": already})
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_region_that_is_down_delays_no_other() {
-    let world = World::new();
-    world.fault(
-        Fault::always("GetMembers", FaultKind::Delay(Duration::from_hours(1)))
-            .in_region("us-east-1"),
-    );
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
-        json!({"outcome": "deferred", "reason": "unavailable", "result": "NoAnswer: no answer in time"})
-    );
-    let last = world
-        .calls("CreateMembers")
-        .iter()
-        .map(|call| call.at)
-        .max();
-    assert_eq!(last, Some(Duration::ZERO));
-    assert_eq!(world.enabled_regions(NEW_ACCOUNT).len(), REGIONS.len() - 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_detector_that_was_replaced_is_looked_up_anew_once() {
-    let world = World::new();
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    world.cloud.lock().guardduty_in("eu-west-1").detector_id =
-        Some("00000000000000000000000000000001".to_owned());
-    world.forget_calls();
-    let reply = world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"],
-        "enrolled"
-    );
-    assert_eq!(world.calls("ListDetectors").len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_detector_that_is_never_ours_is_refused_after_one_more_look() {
-    let text =
-        "The request is rejected because the input detectorId is not owned by the current account.";
-    let world = World::new();
-    world.fault(
-        Fault::always("GetMembers", error(400, "BadRequestException", text)).in_region("eu-west-1"),
-    );
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"],
-        "no-detector"
-    );
-    let in_region = |call: &&local_aws::Call| call.region == "eu-west-1";
-    assert_eq!(
-        world
-            .calls("ListDetectors")
-            .iter()
-            .filter(in_region)
-            .count(),
-        2
-    );
-    assert_eq!(
-        world.calls("GetMembers").iter().filter(in_region).count(),
-        2
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_missing_detector_is_refused_where_the_region_was_listed_and_skipped_under_all() {
-    for (regions, outcome_name) in [("eu-west-1,us-east-1", "refused"), ("all", "skipped")] {
-        let world = World::with(&[("REGIONS", regions)]);
-        world.cloud.lock().guardduty_in("eu-west-1").detector_id = None;
-        let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-        let pair = outcome(&reply, NEW_ACCOUNT, "eu-west-1");
-        assert_eq!(pair["outcome"], outcome_name);
-        assert_eq!(pair["reason"], "no-detector");
-        assert_eq!(
-            outcome(&reply, NEW_ACCOUNT, "us-east-1")["outcome"],
-            "enrolled"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_region_that_is_not_enabled_is_refused_with_its_reason() {
-    let world = World::with(&[("REGIONS", "eu-west-1,us-east-1")]);
-    world
-        .cloud
-        .lock()
-        .guardduty_in("eu-west-1")
-        .enabled_for_admin = false;
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"],
-        "region-disabled"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn all_covers_the_enabled_regions_and_no_other() {
-    let world = World::new();
-    let statuses = &mut world.cloud.lock().account.statuses.clone();
-    statuses.insert("af-south-1".to_owned(), "DISABLED".to_owned());
-    statuses.insert("eu-south-1".to_owned(), "ENABLING".to_owned());
-    statuses.insert("us-east-1".to_owned(), "ENABLED".to_owned());
-    world.cloud.lock().account.statuses = statuses.clone();
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let regions = reply["accounts"][0]["regions"].as_object().unwrap();
-    let mut expected = REGIONS.to_vec();
-    expected.sort_unstable();
-    assert_eq!(regions.keys().collect::<Vec<_>>(), expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_the_list_of_regions_the_invocation_is_an_error_because_no_pair_can_be_named() {
-    let world = World::new();
-    world.fault(Fault::always(
-        "ListRegions",
-        error(403, "AccessDeniedException", "no"),
-    ));
-    let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
-    assert!(
-        failed.to_string().contains("account:ListRegions"),
-        "{failed}"
-    );
-    assert!(
-        failed.to_string().contains("AccessDeniedException: no"),
-        "{failed}"
-    );
-}
+// Which accounts are enrolled.
 
 #[tokio::test(start_paused = true)]
 async fn the_administrator_and_excluded_accounts_are_skipped_without_a_word_to_guardduty() {
@@ -357,134 +113,225 @@ async fn the_administrator_and_excluded_accounts_are_skipped_without_a_word_to_g
         ("EXCLUDED_ACCOUNTS", OTHER_ACCOUNT),
         ("REGIONS", "eu-west-1"),
     ]);
-    let reply = world
-        .invoke(&operator(&[ADMIN_ACCOUNT, OTHER_ACCOUNT]))
-        .await
-        .unwrap();
-    assert_eq!(
-        outcome(&reply, ADMIN_ACCOUNT, "eu-west-1")["reason"],
-        "administrator-account"
-    );
-    assert_eq!(
-        outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["reason"],
-        "excluded"
-    );
-    assert!(world.cloud.lock().calls.is_empty());
-    assert!(world.dead_letters().is_empty());
+    let reply = world.enroll(&[ADMIN_ACCOUNT, OTHER_ACCOUNT]).await;
+    for (account, expected) in [
+        (ADMIN_ACCOUNT, "skipped: administrator-account"),
+        (OTHER_ACCOUNT, "skipped: excluded"),
+    ] {
+        assert_eq!(outcome(&reply, account, "eu-west-1"), expected);
+    }
+    assert_eq!(world.all_calls(), 0);
+    assert!(world.queues_are_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_an_active_account_is_enrolled() {
-    for (state, name, reason) in [
-        ("PENDING_ACTIVATION", "deferred", "pending-activation"),
-        ("SUSPENDED", "skipped", "account-suspended"),
-        ("PENDING_CLOSURE", "skipped", "account-closed"),
-        ("CLOSED", "skipped", "account-closed"),
+    for (state, expected) in [
+        ("PENDING_ACTIVATION", "deferred: pending-activation"),
+        ("SUSPENDED", "skipped: account-suspended"),
+        ("PENDING_CLOSURE", "skipped: account-closed"),
+        ("CLOSED", "skipped: account-closed"),
     ] {
         let world = World::new();
-        let set = |state: &str| {
-            let mut cloud = world.cloud.lock();
-            cloud
-                .organization
-                .accounts
-                .get_mut(NEW_ACCOUNT)
-                .unwrap()
-                .set_state(state);
-        };
-        set(state);
-        let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-        let pair = outcome(&reply, NEW_ACCOUNT, "eu-west-1");
-        assert_eq!(pair["outcome"], name, "{state}");
-        assert_eq!(pair["reason"], reason, "{state}");
-        assert!(world.calls("CreateMembers").is_empty());
+        world.change(NEW_ACCOUNT, |account| account.set_state(state));
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        assert_eq!(tally(&reply), pairs([(expected, REGIONS.len())]), "{state}");
+        assert_eq!(world.count("CreateMembers"), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_events_word_is_never_enough_for_an_account_that_organizations_does_not_know() {
-    let world = World::new();
-    let reply = world.invoke(&operator(&["999999999999"])).await.unwrap();
-    let pair = outcome(&reply, "999999999999", "eu-west-1");
-    assert_eq!(pair["outcome"], "deferred");
-    assert_eq!(pair["reason"], "account-not-found");
-    assert!(world.calls("CreateMembers").is_empty());
+    let world = World::with(&ONE_REGION);
+    let reply = world.enroll(&["999999999999"]).await;
+    assert_eq!(tally(&reply), pairs([("deferred: account-not-found", 1)]));
+    assert_eq!(world.count("CreateMembers"), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_old_status_serves_where_organizations_sends_no_state() {
-    let world = World::new();
-    let forget_state = || {
-        let mut cloud = world.cloud.lock();
-        cloud
-            .organization
-            .accounts
-            .get_mut(NEW_ACCOUNT)
-            .unwrap()
-            .state = None;
-    };
-    forget_state();
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
-        "enrolled"
-    );
+    let world = World::with(&ONE_REGION);
+    world.change(NEW_ACCOUNT, |account| account.state = None);
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("enrolled", 1)]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_in_the_event_serves_only_where_organizations_has_none() {
-    let event = |email: &str| {
-        json!({"id": "e-1", "detail": {
+    const KNOWN: Option<&str> = Some("new-account@example.com");
+    const OTHER: &str = "other@example.com";
+    for (known, in_event, used) in [
+        (KNOWN, OTHER, KNOWN),
+        (None, OTHER, Some(OTHER)),
+        (None, "****", None),
+    ] {
+        let world = World::with(&ONE_REGION);
+        world.change(NEW_ACCOUNT, |account| {
+            account.email = known.map(str::to_owned);
+        });
+        let event = json!({"id": "e-1", "detail": {
             "eventSource": "organizations.amazonaws.com",
             "eventName": "AccountJoinedOrganization",
-            "serviceEventDetails": {"accountId": NEW_ACCOUNT, "email": email},
-        }})
-    };
-    for (known, in_event, outcome_name) in [
-        (
-            Some("new-account@example.com"),
-            "other@example.com",
-            "enrolled",
-        ),
-        (None, "other@example.com", "enrolled"),
-        (None, "****", "refused"),
-    ] {
-        let world = World::new();
-        let set = |known: Option<&str>| {
-            let mut cloud = world.cloud.lock();
-            let account = cloud.organization.accounts.get_mut(NEW_ACCOUNT).unwrap();
-            account.email = known.map(str::to_owned);
+            "serviceEventDetails": {"accountId": NEW_ACCOUNT, "email": in_event},
+        }});
+        let reply = world.invoke(&event).await.unwrap();
+        let expected = if used.is_some() {
+            "enrolled"
+        } else {
+            "refused: email-rejected"
         };
-        set(known);
-        let reply = world.invoke(&event(in_event)).await.unwrap();
-        assert_eq!(
-            outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
-            outcome_name
-        );
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
         let cloud = world.cloud.lock();
         let member = cloud.guardduty["eu-west-1"].members.get(NEW_ACCOUNT);
-        let address = member.map(|member| member.email.as_str());
-        assert_eq!(
-            address,
-            (outcome_name == "enrolled").then_some(known.unwrap_or(in_event))
-        );
+        assert_eq!(member.map(|member| member.email.as_str()), used);
+    }
+}
+
+// Which Regions are covered.
+
+#[tokio::test(start_paused = true)]
+async fn all_covers_the_enabled_regions_and_no_other() {
+    let world = World::new();
+    for (region, status) in [
+        ("af-south-1", "DISABLED"),
+        ("eu-south-1", "ENABLING"),
+        ("us-east-1", "ENABLED"),
+    ] {
+        let statuses = &mut world.cloud.lock().account.statuses;
+        statuses.insert(region.to_owned(), status.to_owned());
+    }
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    let regions = reply["accounts"][0]["regions"].as_object().unwrap();
+    let mut expected = REGIONS.to_vec();
+    expected.sort_unstable();
+    assert_eq!(regions.keys().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_was_opted_into_is_covered_ten_minutes_later() {
+    let world = World::new();
+    world.enroll(&[NEW_ACCOUNT]).await;
+    world.opt_into("eu-south-1");
+    tokio::time::sleep(Duration::from_mins(11)).await;
+    world.enroll(&[OTHER_ACCOUNT]).await;
+    assert!(world.enabled_regions(OTHER_ACCOUNT).contains("eu-south-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_list_of_regions_the_invocation_is_an_error_because_no_pair_can_be_named() {
+    let world = World::new();
+    let denied = error(403, "AccessDeniedException", "no");
+    world.fault(Fault::always("ListRegions", denied));
+    let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
+    for part in ["account:ListRegions", "AccessDeniedException: no"] {
+        assert!(failed.to_string().contains(part), "{failed}");
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_region_that_is_not_enabled_is_refused_with_its_reason() {
+    let world = World::with(&ONE_REGION);
+    world
+        .cloud
+        .lock()
+        .guardduty_in("eu-west-1")
+        .enabled_for_admin = false;
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("refused: region-disabled", 1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_detector_is_refused_where_the_region_was_listed_and_skipped_under_all() {
+    for (regions, expected) in [
+        ("eu-west-1,us-east-1", "refused: no-detector"),
+        ("all", "skipped: no-detector"),
+    ] {
+        let world = World::with(&[("REGIONS", regions)]);
+        world.cloud.lock().guardduty_in("eu-west-1").detector_id = None;
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1"), "enrolled");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detector_that_was_replaced_is_looked_up_anew_once() {
+    let world = World::new();
+    world.enroll(&[NEW_ACCOUNT]).await;
+    world.cloud.lock().guardduty_in("eu-west-1").detector_id =
+        Some("00000000000000000000000000000001".to_owned());
+    world.forget_calls();
+    let reply = world.enroll(&[OTHER_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("enrolled", REGIONS.len())]));
+    assert_eq!(world.count("ListDetectors"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detector_that_is_never_ours_is_refused_after_one_more_look() {
+    let text =
+        "The request is rejected because the input detectorId is not owned by the current account.";
+    let world = World::new();
+    let not_ours = error(400, "BadRequestException", text);
+    world.fault(Fault::always("GetMembers", not_ours).in_region("eu-west-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "eu-west-1"),
+        "refused: no-detector"
+    );
+    for operation in ["ListDetectors", "GetMembers"] {
+        assert_eq!(world.count_in(operation, "eu-west-1"), 2, "{operation}");
+    }
+}
+
+// What GuardDuty says of a member.
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_not_enabled_yet_is_pending() {
+    let world = World::new();
+    world.cloud.lock().guardduty_in("us-east-1").enables_after = Duration::from_mins(1);
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        pair(&reply, NEW_ACCOUNT, "us-east-1"),
+        json!({"outcome": "pending", "reason": "not-yet-enabled", "result": "relationshipStatus is Created"})
+    );
+    assert_eq!(world.retries().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn already_a_member_counts_only_once_getmembers_says_enabled() {
+    let world = World::new();
+    world.fault(Fault::always("CreateMembers", unprocessed(ALREADY)).in_region("us-east-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        pair(&reply, NEW_ACCOUNT, "us-east-1"),
+        json!({"outcome": "pending", "reason": "not-yet-enabled", "result": ALREADY})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_leaves_the_unprocessed_accounts_out_is_not_believed() {
+    let world = World::new();
+    world.fault(Fault::always("CreateMembers", internal_error()).in_region("us-east-1"));
+    world.fault(Fault::always(
+        "CreateMembers",
+        FaultKind::WithoutUnprocessedAccounts,
+    ));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
+        "pending: not-yet-enabled"
+    );
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), "enrolled");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
-    for (resume, name) in [("false", "refused"), ("true", "enrolled")] {
+    for (resume, expected) in [("false", "refused: member-suspended"), ("true", "enrolled")] {
         let world = World::with(&[("RESUME_SUSPENDED_MEMBERS", resume)]);
-        let member = local_aws::Member::new("new-account@example.com", "Disabled");
-        world
-            .cloud
-            .lock()
-            .guardduty_in("eu-west-1")
-            .members
-            .insert(NEW_ACCOUNT.to_owned(), member);
-        let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"], name);
-        let creates = world.calls("CreateMembers");
-        assert!(creates.iter().all(|call| call.region != "eu-west-1"));
+        world.set_member(NEW_ACCOUNT, "eu-west-1", "Disabled");
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
+        assert_eq!(world.count_in("CreateMembers", "eu-west-1"), 0);
         assert_eq!(
             world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"),
             resume == "true"
@@ -494,104 +341,165 @@ async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removed_member_is_created_again() {
-    let world = World::new();
-    let member = local_aws::Member::new("new-account@example.com", "Removed");
-    world
-        .cloud
-        .lock()
-        .guardduty_in("eu-west-1")
-        .members
-        .insert(NEW_ACCOUNT.to_owned(), member);
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
-        "enrolled"
-    );
+    let world = World::with(&ONE_REGION);
+    world.set_member(NEW_ACCOUNT, "eu-west-1", "Removed");
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("enrolled", 1)]));
 }
 
 #[tokio::test(start_paused = true)]
+async fn enabled_members_are_known_even_where_organizations_hangs() {
+    let ids = ids(40);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    world.enroll(&ids).await;
+    world.fault(Fault::always("DescribeAccount", hangs()));
+    let reply = world.enroll(&ids).await;
+    assert_eq!(tally(&reply), pairs([("already-enabled", 40)]));
+}
+
+// Many accounts in one call, and the one that spoils it.
+
+#[tokio::test(start_paused = true)]
 async fn fifty_one_accounts_are_two_calls_a_region() {
-    let ids: Vec<String> = (0..51)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com"))),
-    );
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let reply = world.invoke(&operator(&ids)).await.unwrap();
-    let sizes: Vec<usize> = world
-        .calls("CreateMembers")
-        .iter()
-        .map(|call| call.accounts.len())
-        .collect();
-    assert_eq!(sizes, [50, 1]);
-    assert!(
-        ids.iter()
-            .all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled")
-    );
+    let ids = ids(51);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    let reply = world.enroll(&ids).await;
+    assert_eq!(world.batches("CreateMembers"), [50, 1]);
+    assert_eq!(tally(&reply), pairs([("enrolled", 51)]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_address_among_fifty_costs_two_calls_more_and_stops_nobody_else() {
-    let ids: Vec<String> = (0..50)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com"))),
-    );
-    setup.accounts.last_mut().unwrap().1 = "o'brien@example.com".to_owned();
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let reply = world.invoke(&operator(&ids)).await.unwrap();
-    let (bad, good) = ids.split_last().unwrap();
+    let ids = ids(50);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    world.change(&ids[49], |account| {
+        account.email = Some("o'brien@example.com".to_owned());
+    });
+    let reply = world.enroll(&ids).await;
     assert_eq!(
-        outcome(&reply, bad, "eu-west-1")["reason"],
-        "email-rejected"
+        tally(&reply),
+        pairs([("enrolled", 49), ("refused: email-rejected", 1)])
     );
-    assert!(
-        good.iter()
-            .all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled")
-    );
-    assert_eq!(world.calls("CreateMembers").len(), 3);
-    let text = world.dead_letters()[0]["result"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    assert_eq!(world.count("CreateMembers"), 3);
+    let letter = &world.dead_letters()[0];
+    assert_eq!(letter["accountId"], ids[49]);
+    let text = letter["result"].as_str().unwrap();
     assert!(text.contains("invalid or out-of-range value"), "{text}");
     assert!(!text.contains('@'), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
+async fn fifty_bad_addresses_are_all_named() {
+    let ids = ids(50);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    for id in &ids {
+        world.change(id, |account| {
+            account.email = Some(format!("o'{id}@example.com"));
+        });
+    }
+    let reply = world.enroll(&ids).await;
+    assert_eq!(tally(&reply), pairs([("refused: email-rejected", 50)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_request_that_no_address_explains_is_narrowed_down_to_its_account() {
-    let ids: Vec<String> = (0..50)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    let ids = ids(50);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    let odd = error(400, "BadRequestException", "nobody has seen this reason");
+    world.fault(Fault::always("CreateMembers", odd).on_account(&ids[17]));
+    let reply = world.enroll(&ids).await;
+    assert_eq!(outcome(&reply, &ids[17], "eu-west-1"), "deferred: unknown");
+    assert_eq!(
+        tally(&reply),
+        pairs([("enrolled", 49), ("deferred: unknown", 1)])
     );
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    let text = "The request is rejected for a reason that nobody has seen.";
-    let odd = &ids[17];
+    assert!(world.count("CreateMembers") <= 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_400_about_one_account_is_narrowed_down_whatever_its_text() {
+    let itself = "The request is rejected because an account cannot become a member of itself.";
+    for (text, expected) in [
+        (ALREADY, "pending: not-yet-enabled"),
+        (itself, "deferred: unknown"),
+        (MANAGEMENT, "refused: management-account-not-enabled"),
+    ] {
+        let world = World::with(&ONE_REGION);
+        let bad = error(400, "BadRequestException", text);
+        world.fault(Fault::always("CreateMembers", bad).on_account(OTHER_ACCOUNT));
+        let reply = world.enroll(&[NEW_ACCOUNT, OTHER_ACCOUNT]).await;
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), "enrolled");
+        assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1"), expected);
+        assert_eq!(world.dead_letters().len() + world.retries().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_400_that_splitting_does_not_explain_costs_a_bounded_number_of_calls() {
+    let ids = ids(50);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    let unknown = error(400, "BadRequestException", "never seen");
+    world.fault(Fault::always("CreateMembers", unknown));
+    let reply = world.enroll(&ids).await;
+    assert_eq!(tally(&reply), pairs([("deferred: unknown", 50)]));
+    // 50 accounts, each alone at last, and the 49 calls that were split.
+    assert_eq!(world.count("CreateMembers"), 99);
+    assert_eq!(world.retries().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_about_the_caller_is_not_split() {
+    let world = World::with(&ONE_REGION);
+    let denied = error(403, "AccessDeniedException", "no");
+    world.fault(Fault::always("CreateMembers", denied));
+    let reply = world.enroll(&[NEW_ACCOUNT, OTHER_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("refused: access-denied", 2)]));
+    assert_eq!(world.count("CreateMembers"), 1);
+}
+
+// Throttling, outages and the deadline.
+
+#[tokio::test(start_paused = true)]
+async fn a_429_without_a_code_is_throttling() {
+    let world = World::new();
+    world.fault(Fault::always("CreateMembers", bare(429)).in_region("us-east-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
+        "deferred: throttled"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_region_that_is_down_delays_no_other() {
+    let world = World::new();
+    world.fault(Fault::always("GetMembers", hangs()).in_region("us-east-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        pair(&reply, NEW_ACCOUNT, "us-east-1"),
+        json!({"outcome": "deferred", "reason": "unavailable", "result": "NoAnswer: no answer in time"})
+    );
+    let creates = world.calls("CreateMembers");
+    let times: Vec<Duration> = creates.iter().map(|call| call.at).collect();
+    assert_eq!(times, [Duration::ZERO; 3]);
+    assert_eq!(world.enabled_regions(NEW_ACCOUNT).len(), REGIONS.len() - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_region_that_fails_for_ever_does_not_use_up_the_retries_of_the_others() {
+    let world = World::with(&[("REGIONS", "eu-west-1,us-east-1")]);
+    world.fault(Fault::always("GetMembers", bare(503)).in_region("us-east-1"));
+    // More failures than one shared retry budget of the SDK (500 tokens, 5 each) would allow.
+    for _ in 0..60 {
+        world.enroll(&[NEW_ACCOUNT]).await;
+    }
     world.fault(
-        Fault::always("CreateMembers", error(400, "BadRequestException", text)).on_account(odd),
+        Fault::always("GetMembers", bare(503))
+            .in_region("eu-west-1")
+            .first(2),
     );
-    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let reply = world.invoke(&operator(&all)).await.unwrap();
-    let pair = outcome(&reply, odd, "eu-west-1");
-    assert_eq!(pair["outcome"], "deferred");
-    assert_eq!(pair["reason"], "unknown");
-    let enrolled = ids
-        .iter()
-        .filter(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "enrolled");
-    assert_eq!(enrolled.count(), 49);
-    assert!(world.calls("CreateMembers").len() <= 13);
+    let reply = world.enroll(&[OTHER_ACCOUNT]).await;
+    assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1"), "enrolled");
 }
 
 #[tokio::test(start_paused = true)]
@@ -599,276 +507,102 @@ async fn pairs_that_are_not_done_before_the_deadline_are_handed_on() {
     let world = World::new();
     for operation in ["GetMembers", "CreateMembers"] {
         // Slow, but never too slow for one call.
-        world.fault(
-            Fault::always(operation, FaultKind::Delay(Duration::from_secs(4)))
-                .in_region("us-east-1"),
-        );
+        let slow = FaultKind::Delay(Duration::from_secs(4));
+        world.fault(Fault::always(operation, slow).in_region("us-east-1"));
     }
     let payload = operator(&[NEW_ACCOUNT]).to_string();
-    let reply = world
-        .invoke_raw(&payload, Duration::from_secs(20))
-        .await
-        .unwrap();
+    let time_left = Duration::from_secs(20);
+    let reply = world.invoke_raw(&payload, time_left).await.unwrap();
     assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
+        pair(&reply, NEW_ACCOUNT, "us-east-1"),
         json!({"outcome": "deferred", "reason": "deadline"})
     );
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
-        "enrolled"
-    );
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), "enrolled");
     assert_eq!(world.retries().len(), 1);
     assert!(world.cloud.elapsed() <= Duration::from_secs(11));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_reached_before_the_deadline_stays_reached() {
-    let ids: Vec<String> = (0..100)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    let ids = ids(100);
+    let world = World::with_accounts(&ids, &ONE_REGION);
+    let slow = FaultKind::Delay(Duration::from_secs(4));
+    world.fault(Fault::always("CreateMembers", slow));
+    let payload = operator(&ids).to_string();
+    let time_left = Duration::from_secs(14);
+    let reply = world.invoke_raw(&payload, time_left).await.unwrap();
+    assert_eq!(
+        tally(&reply),
+        pairs([("enrolled", 50), ("deferred: deadline", 50)])
     );
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    world.fault(Fault::always(
-        "CreateMembers",
-        FaultKind::Delay(Duration::from_secs(4)),
-    ));
-    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let payload = operator(&all).to_string();
-    let reply = world
-        .invoke_raw(&payload, Duration::from_secs(14))
-        .await
-        .unwrap();
-    let count = |name: &str| {
-        let pairs = all
-            .iter()
-            .map(|id| outcome(&reply, id, "eu-west-1")["outcome"].clone());
-        pairs.filter(|outcome| outcome == name).count()
-    };
-    assert_eq!((count("enrolled"), count("deferred")), (50, 50));
     assert_eq!(world.retries().len(), 50);
 }
 
+// Handing on.
+
 #[tokio::test(start_paused = true)]
-async fn the_handler_fails_only_where_a_pair_could_not_be_handed_on() {
-    let down = || error(503, "ServiceUnavailable", "down");
+async fn a_pair_that_can_heal_waits_in_the_retry_queue_for_half_a_minute() {
     let world = World::new();
-    world.fault(Fault::always("SendMessageBatch", down()));
-    assert!(
-        world.invoke(&operator(&[NEW_ACCOUNT])).await.is_ok(),
-        "nothing to hand on"
-    );
-
-    let world = World::new();
-    world.fault(Fault::always("SendMessageBatch", down()));
-    world.fault(Fault::always("CreateMembers", refused("Internal error")).in_region("us-east-1"));
-    let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
-    let text = failed.to_string();
-    assert!(text.contains("1 of 1 messages did not reach"), "{text}");
-    assert!(text.contains("ServiceUnavailable: down"), "{text}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_failed_part_of_a_sendmessagebatch_is_sent_again() {
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused("Internal error")));
-    world.fault(
-        Fault::always("SendMessageBatch", refused("InternalFailure"))
-            .on_account(NEW_ACCOUNT)
-            .first(2),
-    );
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    assert_eq!(world.retries().len(), REGIONS.len());
-    assert_eq!(world.calls("SendMessageBatch").len(), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_sqs_never_takes_is_an_error_that_names_the_count() {
-    let world = World::new();
-    world.fault(Fault::always("CreateMembers", refused("Internal error")));
-    world.fault(Fault::always(
-        "SendMessageBatch",
-        refused("InternalFailure"),
-    ));
-    let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
-    assert!(failed.to_string().contains("4 of 4 messages"), "{failed}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_400_about_one_account_is_narrowed_down_whatever_its_text() {
-    for text in [
-        "The request is rejected because the given account ID is already a member or associated member of the current account.",
-        "The request is rejected because an account cannot become a member of itself.",
-        MANAGEMENT,
-    ] {
-        let world = World::with(&[("REGIONS", "eu-west-1")]);
-        let bad = error(400, "BadRequestException", text);
-        world.fault(Fault::always("CreateMembers", bad).on_account(OTHER_ACCOUNT));
-        let reply = world
-            .invoke(&operator(&[NEW_ACCOUNT, OTHER_ACCOUNT]))
-            .await
-            .unwrap();
-        assert_eq!(
-            outcome(&reply, NEW_ACCOUNT, "eu-west-1")["outcome"],
-            "enrolled",
-            "{text}"
-        );
-        assert_ne!(
-            outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"],
-            "skipped",
-            "{text}"
-        );
-        assert_eq!(
-            world.dead_letters().len() + world.retries().len(),
-            1,
-            "{text}"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failure_that_is_about_the_caller_is_not_split() {
-    let world = World::with(&[("REGIONS", "eu-west-1")]);
-    let denied = error(403, "AccessDeniedException", "no");
-    world.fault(Fault::always("CreateMembers", denied));
-    let reply = world
-        .invoke(&operator(&[NEW_ACCOUNT, OTHER_ACCOUNT]))
-        .await
-        .unwrap();
+    world.fault(Fault::always("CreateMembers", internal_error()).in_region("us-east-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
     assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1")["reason"],
-        "access-denied"
+        pair(&reply, NEW_ACCOUNT, "us-east-1"),
+        json!({"outcome": "deferred", "reason": "internal-error", "result": "Internal error"})
     );
-    assert_eq!(world.calls("CreateMembers").len(), 1);
+    assert!(world.dead_letters().is_empty());
+    let state = world.cloud.lock();
+    let message = &state.queues.queues[RETRY_QUEUE_URL].messages[0];
+    assert_eq!(message.visible_at, message.sent + Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifty_bad_addresses_are_all_named() {
-    let ids: Vec<String> = (0..50)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("o'{id}@example.com"))),
-    );
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let reply = world.invoke(&operator(&ids)).await.unwrap();
-    for id in ids {
-        let pair = outcome(&reply, id, "eu-west-1");
-        assert_eq!(pair["reason"], "email-rejected", "{pair}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_400_that_splitting_does_not_explain_costs_a_bounded_number_of_calls() {
-    let ids: Vec<String> = (0..50)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com"))),
-    );
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    world.fault(Fault::always(
-        "CreateMembers",
-        error(400, "BadRequestException", "never seen"),
-    ));
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let reply = world.invoke(&operator(&ids)).await.unwrap();
-    assert!(
-        ids.iter()
-            .all(|id| outcome(&reply, id, "eu-west-1")["reason"] == "unknown")
-    );
-    // 50 accounts, each alone at last, and the 49 calls that were split.
-    assert_eq!(world.calls("CreateMembers").len(), 99);
-    assert_eq!(world.retries().len(), 50);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_region_that_was_opted_into_is_covered_ten_minutes_later() {
+async fn a_refused_pair_is_a_dead_letter_with_guarddutys_own_text_and_touches_no_other_region() {
     let world = World::new();
-    world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let opt_in = || {
-        let mut cloud = world.cloud.lock();
-        cloud.guardduty_in("eu-south-1");
-        cloud
-            .account
-            .statuses
-            .insert("eu-south-1".to_owned(), "ENABLED".to_owned());
-    };
-    opt_in();
-    tokio::time::sleep(Duration::from_mins(11)).await;
-    world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
-    assert!(world.enabled_regions(OTHER_ACCOUNT).contains("eu-south-1"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn enabled_members_are_known_even_where_organizations_hangs() {
-    let ids: Vec<String> = (0..40)
-        .map(|n| format!("{:012}", 700_000_000_000_u64 + n))
-        .collect();
-    let mut setup = Setup::default();
-    setup.accounts.extend(
-        ids.iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com"))),
+    world.fault(Fault::always("CreateMembers", unprocessed(MANAGEMENT)).in_region("eu-west-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(
+        pair(&reply, NEW_ACCOUNT, "eu-west-1"),
+        json!({"outcome": "refused", "reason": "management-account-not-enabled", "result": MANAGEMENT})
     );
-    let world = World::of(&setup, &[("REGIONS", "eu-west-1")]);
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    world.invoke(&operator(&ids)).await.unwrap();
-    world.fault(Fault::always(
-        "DescribeAccount",
-        FaultKind::Delay(Duration::from_hours(1)),
-    ));
-    let reply = world.invoke(&operator(&ids)).await.unwrap();
-    assert!(
-        ids.iter()
-            .all(|id| outcome(&reply, id, "eu-west-1")["outcome"] == "already-enabled")
+    assert_eq!(world.enabled_regions(NEW_ACCOUNT).len(), REGIONS.len() - 1);
+    assert!(world.retries().is_empty());
+    let detector = world.cloud.lock().guardduty["eu-west-1"]
+        .detector_id
+        .clone();
+    let letters = world.dead_letters();
+    let time = &letters[0]["firstFailedAt"];
+    assert!(time.is_string());
+    assert_eq!(
+        letters,
+        [json!({
+            "version": 1,
+            "accountId": NEW_ACCOUNT,
+            "region": "eu-west-1",
+            "outcome": "refused",
+            "reason": "management-account-not-enabled",
+            "result": MANAGEMENT,
+            "detectorId": detector,
+            "attempts": 1,
+            "firstFailedAt": time,
+            "lastFailedAt": time,
+            "eventId": "request-1",
+            "eventTime": null,
+        })]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_without_a_code_is_throttling() {
+async fn a_dead_letter_carries_reason_region_and_account_as_message_attributes() {
     let world = World::new();
-    let bare = FaultKind::Error {
-        status: 429,
-        code: None,
-        message: "slow down".to_owned(),
-    };
-    world.fault(Fault::always("CreateMembers", bare).in_region("us-east-1"));
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    let pair = outcome(&reply, NEW_ACCOUNT, "us-east-1");
+    world.fault(Fault::always("CreateMembers", unprocessed(MANAGEMENT)).in_region("eu-west-1"));
+    world.enroll(&[NEW_ACCOUNT]).await;
+    let state = world.cloud.lock();
+    let message = &state.queues.queues[DEAD_LETTER_QUEUE_URL].messages[0];
+    let attributes = ["reason", "region", "accountId"]
+        .map(|name| message.attributes[name].string_value.as_deref().unwrap());
     assert_eq!(
-        (&pair["outcome"], &pair["reason"]),
-        (&json!("deferred"), &json!("throttled"))
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_region_that_fails_for_ever_does_not_use_up_the_retries_of_the_others() {
-    let world = World::with(&[("REGIONS", "eu-west-1,us-east-1")]);
-    world.fault(
-        Fault::always("GetMembers", error(503, "ServiceUnavailable", "down"))
-            .in_region("us-east-1"),
-    );
-    // More failures than one shared retry budget of the SDK (500 tokens, 5 each) would allow.
-    for _ in 0..60 {
-        world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
-    }
-    world.fault(
-        Fault::always("GetMembers", error(503, "ServiceUnavailable", "down"))
-            .in_region("eu-west-1")
-            .first(2),
-    );
-    let reply = world.invoke(&operator(&[OTHER_ACCOUNT])).await.unwrap();
-    assert_eq!(
-        outcome(&reply, OTHER_ACCOUNT, "eu-west-1")["outcome"],
-        "enrolled"
+        attributes,
+        ["management-account-not-enabled", "eu-west-1", NEW_ACCOUNT]
     );
 }
 
@@ -876,16 +610,54 @@ async fn one_region_that_fails_for_ever_does_not_use_up_the_retries_of_the_other
 async fn no_message_holds_an_address_even_where_guardduty_repeats_it() {
     let world = World::new();
     let text = "Invalid e-mail new-account@example.com for the account";
-    world.fault(Fault::always("CreateMembers", refused(text)).in_region("us-east-1"));
-    world.fault(
-        Fault::always("CreateMembers", error(403, "AccessDeniedException", text))
-            .in_region("eu-west-1"),
-    );
-    let reply = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap();
+    let denied = error(403, "AccessDeniedException", text);
+    world.fault(Fault::always("CreateMembers", unprocessed(text)).in_region("us-east-1"));
+    world.fault(Fault::always("CreateMembers", denied).in_region("eu-west-1"));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
     let all = [json!(world.dead_letters()), json!(world.retries()), reply];
     assert_eq!(world.dead_letters().len() + world.retries().len(), 2);
     for value in all.map(|value| Value::to_string(&value)) {
         assert!(!value.contains('@'), "{value}");
         assert!(value.contains("<e-mail>"), "{value}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failed_part_of_a_sendmessagebatch_is_sent_again() {
+    let world = World::new();
+    world.fault(Fault::always("CreateMembers", internal_error()));
+    world.fault(
+        Fault::always("SendMessageBatch", unprocessed("InternalFailure"))
+            .on_account(NEW_ACCOUNT)
+            .first(2),
+    );
+    world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(world.retries().len(), REGIONS.len());
+    assert_eq!(world.count("SendMessageBatch"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_sqs_never_takes_is_an_error_that_names_the_count() {
+    let world = World::new();
+    for operation in ["CreateMembers", "SendMessageBatch"] {
+        world.fault(Fault::always(operation, unprocessed("InternalFailure")));
+    }
+    let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
+    assert!(failed.to_string().contains("4 of 4 messages"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handler_fails_only_where_a_pair_could_not_be_handed_on() {
+    let world = World::new();
+    let down = error(503, "ServiceUnavailable", "down");
+    world.fault(Fault::always("SendMessageBatch", down));
+    // Nothing to hand on.
+    let reply = world.enroll(&[OTHER_ACCOUNT]).await;
+    assert_eq!(tally(&reply), pairs([("enrolled", REGIONS.len())]));
+
+    world.fault(Fault::always("CreateMembers", internal_error()).in_region("us-east-1"));
+    let failed = world.invoke(&operator(&[NEW_ACCOUNT])).await.unwrap_err();
+    for part in ["1 of 1 messages did not reach", "ServiceUnavailable: down"] {
+        assert!(failed.to_string().contains(part), "{failed}");
     }
 }

@@ -1,6 +1,7 @@
-//! Nothing is lost, for schedules that nobody thought of: random organizations, events, doubles, faults and deaths.
+//! Nothing is lost, for schedules that nobody thought of: random organizations, events, doubles, faults and deaths. And
+//! nothing is done, for events and messages that nobody thought of: random JSON, random bytes.
 //!
-//! A failing schedule shrinks and is kept in `tests/schedules.regressions`, which every later run tries first.
+//! A failing schedule shrinks and is kept in `tests/schedules.regressions`, which every later run plays first.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -15,12 +16,12 @@ mod world;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, Member, Setup};
+use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, Setup};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use serde_json::{Value, json};
-use world::{OPERATIONS, World, operator};
+use world::{OPERATIONS, World, bare, error, internal_error, operator, unprocessed};
 
 const IDS: [&str; 5] = [
     "100000000001",
@@ -30,6 +31,9 @@ const IDS: [&str; 5] = [
     "100000000005",
 ];
 const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-2"];
+
+/// So many messages are drained in large batches once the faults are over.
+const MANY: usize = 100;
 
 #[derive(Debug, Clone)]
 struct Schedule {
@@ -159,18 +163,14 @@ fn arrival() -> impl Strategy<Value = Arrival> {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    let error = |status, code: Option<&str>| FaultKind::Error {
-        status,
-        code: code.map(str::to_owned),
-        message: "a fault".to_owned(),
-    };
+    let coded = |status, code| error(status, code, "a fault");
     let kinds = vec![
-        error(400, Some("ThrottlingException")),
-        error(429, None),
-        error(400, Some("BadRequestException")),
-        error(403, Some("AccessDeniedException")),
-        error(500, Some("InternalServerErrorException")),
-        error(503, None),
+        coded(400, "ThrottlingException"),
+        bare(429),
+        coded(400, "BadRequestException"),
+        coded(403, "AccessDeniedException"),
+        coded(500, "InternalServerErrorException"),
+        bare(503),
         FaultKind::Delay(Duration::from_secs(3)),
         FaultKind::Delay(Duration::from_mins(10)),
         FaultKind::Drop { effect: false },
@@ -178,8 +178,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         FaultKind::Garbage,
         FaultKind::Empty,
         FaultKind::WithoutUnprocessedAccounts,
-        FaultKind::Unprocessed("Internal error".to_owned()),
-        FaultKind::Unprocessed("must first enable GuardDuty".to_owned()),
+        internal_error(),
+        unprocessed("must first enable GuardDuty"),
     ];
     let times = prop::option::weighted(0.7, 1..8_usize);
     let region = prop::option::of(select(REGIONS.to_vec()));
@@ -240,11 +240,9 @@ impl Schedule {
                 .filter(|(plan, _)| plan.known)
                 .map(|(_, id)| (id.to_owned(), "good@example.com".to_owned())),
         );
+        let regions = REGIONS[..self.regions].iter();
         let setup = Setup {
-            regions: REGIONS[..self.regions]
-                .iter()
-                .map(|r| (*r).to_owned())
-                .collect(),
+            regions: regions.map(ToString::to_string).collect(),
             accounts,
             latency: Duration::from_millis(30),
             ..Setup::default()
@@ -258,25 +256,23 @@ impl Schedule {
                 ("EXCLUDED_ACCOUNTS", excluded),
             ],
         );
-        let prepare = || {
-            let mut cloud = world.cloud.lock();
-            for (plan, id) in self.accounts.iter().zip(IDS) {
-                if let Some(account) = cloud.organization.accounts.get_mut(id) {
+        for guardduty in world.cloud.lock().guardduty.values_mut() {
+            guardduty.enables_after = Duration::from_secs(self.enables_after);
+        }
+        for (plan, id) in self.accounts.iter().zip(IDS) {
+            if plan.known {
+                world.change(id, |account| {
                     account.set_state(plan.state);
                     account.email = plan.email.map(str::to_owned);
-                }
-                for (status, region) in plan.members.iter().zip(&setup.regions) {
-                    let guardduty = cloud.guardduty_in(region);
-                    guardduty.enables_after = Duration::from_secs(self.enables_after);
-                    if let Some(status) = status {
-                        let member = Member::new("good@example.com", status);
-                        guardduty.members.insert(id.to_owned(), member);
-                    }
+                });
+            }
+            for (status, region) in plan.members.iter().zip(&setup.regions) {
+                if let Some(status) = status {
+                    world.set_member(id, region, status);
                 }
             }
-            cloud.faults.clone_from(&self.faults);
-        };
-        prepare();
+        }
+        world.cloud.lock().faults.clone_from(&self.faults);
         if let Some(mapping) = &mut world.lambda.mapping {
             mapping.batch_size = self.delivery.batch_size;
         }
@@ -377,6 +373,11 @@ impl Schedule {
         };
         mend();
         world.redrive();
+        // An answer of SQS that is always lost leaves hundreds of doubles, which take minutes one by one.
+        let many = world.retries().len() > MANY;
+        if let Some(mapping) = world.lambda.mapping.as_mut().filter(|_| many) {
+            mapping.batch_size = MANY;
+        }
         world.drive(Duration::from_hours(12)).await;
         for index in self.events.iter().flat_map(Arrival::named) {
             let enabled = world.enabled_regions(IDS[index]);
@@ -417,14 +418,24 @@ fn runner(cases: u32) -> TestRunner {
     })
 }
 
-fn play(cases: u32) {
-    let result = runner(cases).run(&schedules(), |schedule| {
-        schedule.play();
-        Ok(())
+/// Plays so many schedules, a part of them on each core.
+fn play(cases: usize) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = u32::try_from(cases.div_ceil(threads)).expect("a small number");
+    let part = || {
+        let result = runner(each).run(&schedules(), |schedule| {
+            schedule.play();
+            Ok(())
+        });
+        if let Err(failure) = result {
+            panic!("{failure}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(part);
+        }
     });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
 }
 
 #[test]
@@ -437,16 +448,9 @@ fn no_random_schedule_loses_a_pair_and_every_one_converges() {
 #[ignore = "100,000 schedules take tens of minutes"]
 fn soak_of_a_hundred_thousand_random_schedules() {
     let start = Instant::now();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let each = u32::try_from(100_000_usize.div_ceil(threads)).expect("a small number");
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| play(each));
-        }
-    });
-    let all = u64::from(each) * u64::try_from(threads).expect("a small number");
+    play(100_000);
     println!(
-        "soak: {all} schedules, no pair lost, {} s",
+        "soak: 100,000 schedules, no pair lost, {} s",
         start.elapsed().as_secs()
     );
 }
@@ -542,7 +546,8 @@ proptest! {
         // A known event that is no join is done; everything else stays.
         let is_known = body.to_string().contains("organizations.amazonaws.com");
         let stays = json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]});
-        prop_assert!(reply.is_ok_and(|reply| reply == stays || is_known));
+        let done = json!({"batchItemFailures": []});
+        prop_assert!(reply.is_ok_and(|reply| reply == stays || is_known && reply == done));
         prop_assert_eq!(calls, 0);
     }
 }

@@ -21,9 +21,10 @@ use guardduty_enroller::handler::{Error, Handler};
 use guardduty_enroller::invocation::Invocation;
 use lambda_runtime::Diagnostic;
 use local_aws::{
-    ADMIN_ACCOUNT, Call, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FunctionError, Lambda,
-    RETRY_QUEUE_URL, Setup, in_process,
+    ADMIN_ACCOUNT, Account, Call, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FaultKind, FunctionError,
+    Lambda, Member, RETRY_QUEUE_URL, Setup, in_process,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -32,6 +33,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The Regions of the small AWS.
 pub(crate) const REGIONS: [&str; 4] = local_aws::REGIONS;
+
+/// Configuration for tests about accounts, in which one Region is enough.
+pub(crate) const ONE_REGION: [(&str, &str); 1] = [("REGIONS", "eu-west-1")];
 
 /// Every AWS operation that the function makes. Each world checks at its end that it saw no other one;
 /// `fault_matrix.rs` checks that each of them is really made, `permissions.rs` that the role allows just these.
@@ -110,6 +114,39 @@ impl World {
         }
     }
 
+    /// An organization that has these accounts too.
+    pub(crate) fn with_accounts(ids: &[String], variables: &[(&str, &str)]) -> Self {
+        let mut setup = Setup::default();
+        let accounts = ids
+            .iter()
+            .map(|id| (id.clone(), format!("a{id}@example.com")));
+        setup.accounts.extend(accounts);
+        Self::of(&setup, variables)
+    }
+
+    /// Changes what Organizations knows of an account.
+    pub(crate) fn change(&self, account: &str, change: impl FnOnce(&mut Account)) {
+        let mut cloud = self.cloud.lock();
+        let accounts = &mut cloud.organization.accounts;
+        change(accounts.get_mut(account).expect("a known account"));
+    }
+
+    /// Makes an account a member that GuardDuty says this of.
+    pub(crate) fn set_member(&self, account: &str, region: &str, status: &str) {
+        let member = Member::new("member@example.com", status);
+        let mut cloud = self.cloud.lock();
+        let members = &mut cloud.guardduty_in(region).members;
+        members.insert(account.to_owned(), member);
+    }
+
+    /// Switches a Region on that did not exist before.
+    pub(crate) fn opt_into(&self, region: &str) {
+        let mut cloud = self.cloud.lock();
+        cloud.guardduty_in(region);
+        let statuses = &mut cloud.account.statuses;
+        statuses.insert(region.to_owned(), "ENABLED".to_owned());
+    }
+
     /// Something that goes wrong from now on.
     pub(crate) fn fault(&self, fault: Fault) -> &Self {
         self.cloud.lock().faults.push(fault);
@@ -132,6 +169,11 @@ impl World {
     /// Invokes the function once, as a person would.
     pub(crate) async fn invoke(&self, payload: &Value) -> Result<Value, Error> {
         self.invoke_raw(&payload.to_string(), TIMEOUT).await
+    }
+
+    /// Invokes the function for accounts, as an operator would.
+    pub(crate) async fn enroll<A: Serialize>(&self, accounts: &[A]) -> Value {
+        self.invoke(&operator(accounts)).await.expect("a reply")
     }
 
     /// Invokes the function once with a payload that may be anything.
@@ -234,6 +276,11 @@ impl World {
     pub(crate) async fn deliver(&mut self, payload: &Value) {
         let now = self.cloud.elapsed();
         self.lambda.submit(now, payload.clone());
+        self.settle().await;
+    }
+
+    /// Drives everything to its end.
+    pub(crate) async fn settle(&mut self) {
         self.drive(Duration::from_hours(24)).await;
     }
 
@@ -256,6 +303,11 @@ impl World {
         self.bodies(RETRY_QUEUE_URL)
     }
 
+    /// Whether nothing waits for a retry or for a person.
+    pub(crate) fn queues_are_empty(&self) -> bool {
+        self.dead_letters().is_empty() && self.retries().is_empty()
+    }
+
     fn bodies(&self, url: &str) -> Vec<Value> {
         let now = self.cloud.elapsed();
         let state = self.cloud.lock();
@@ -273,6 +325,44 @@ impl World {
             .iter()
             .filter(|call| call.operation == operation);
         calls.cloned().collect()
+    }
+
+    /// How many calls of one operation were made so far.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.calls(operation).len()
+    }
+
+    /// The same in one Region.
+    pub(crate) fn count_in(&self, operation: &str, region: &str) -> usize {
+        let calls = self.calls(operation).into_iter();
+        calls.filter(|call| call.region == region).count()
+    }
+
+    /// How many calls were made so far, of any operation.
+    pub(crate) fn all_calls(&self) -> usize {
+        self.cloud.lock().calls.len()
+    }
+
+    /// How many accounts each call of one operation had.
+    pub(crate) fn batches(&self, operation: &str) -> Vec<usize> {
+        let calls = self.calls(operation).into_iter();
+        calls.map(|call| call.accounts.len()).collect()
+    }
+
+    /// The time from each call of one operation to the next.
+    pub(crate) fn steps(&self, operation: &str) -> Vec<Duration> {
+        let calls = self.calls(operation);
+        let steps = calls.iter().zip(calls.iter().skip(1));
+        steps
+            .map(|(call, next)| next.at.saturating_sub(call.at))
+            .collect()
+    }
+
+    /// The operations that were seen so far.
+    pub(crate) fn operations(&self) -> BTreeSet<String> {
+        let state = self.cloud.lock();
+        let calls = state.calls.iter();
+        calls.map(|call| call.operation.clone()).collect()
     }
 
     /// Forgets the calls so far.
@@ -365,14 +455,94 @@ pub(crate) fn event(name: &str) -> Value {
     serde_json::from_str(&text).expect("an event file is JSON")
 }
 
-/// The outcome of a pair in a reply.
-pub(crate) fn outcome(reply: &Value, account: &str, region: &str) -> Value {
+/// What a reply says of a pair.
+pub(crate) fn pair(reply: &Value, account: &str, region: &str) -> Value {
     let accounts = reply["accounts"].as_array().expect("a reply with accounts");
     let account = accounts.iter().find(|entry| entry["accountId"] == account);
     account.map_or(Value::Null, |entry| entry["regions"][region].clone())
 }
 
+/// The outcome of a pair with its reason, if it has one: `enrolled`, or `deferred: throttled`.
+pub(crate) fn outcome(reply: &Value, account: &str, region: &str) -> String {
+    in_words(&pair(reply, account, region))
+}
+
+/// How many pairs of a reply had each outcome.
+pub(crate) fn tally(reply: &Value) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for account in reply["accounts"].as_array().expect("a reply with accounts") {
+        for pair in account["regions"].as_object().expect("Regions").values() {
+            *tally.entry(in_words(pair)).or_default() += 1;
+        }
+    }
+    tally
+}
+
+/// What a tally should be.
+pub(crate) fn pairs<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    expected
+        .map(|(outcome, count)| (outcome.to_owned(), count))
+        .into()
+}
+
+fn in_words(pair: &Value) -> String {
+    let words = ["outcome", "reason"].map(|name| pair[name].as_str());
+    words.into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+/// Some members of a JSON object, each by its name or by its path: `gap`, `blocked/reason`.
+pub(crate) fn pick<const N: usize>(value: &Value, names: [&str; N]) -> Value {
+    names
+        .map(|name| value.pointer(&format!("/{name}")).cloned())
+        .map(Option::unwrap_or_default)
+        .to_vec()
+        .into()
+}
+
 /// An operator's call.
-pub(crate) fn operator(accounts: &[&str]) -> Value {
+pub(crate) fn operator<A: Serialize>(accounts: &[A]) -> Value {
     json!({ "accounts": accounts })
+}
+
+/// The id of an account of a large organization.
+pub(crate) fn id(number: usize) -> String {
+    format!("{:012}", 700_000_000_000_usize + number)
+}
+
+/// The ids of so many accounts.
+pub(crate) fn ids(count: usize) -> Vec<String> {
+    (0..count).map(id).collect()
+}
+
+/// GuardDuty takes the call, but not the account; SQS takes the batch, but not the message.
+pub(crate) fn unprocessed(text: &str) -> FaultKind {
+    FaultKind::Unprocessed(text.to_owned())
+}
+
+/// What GuardDuty says of an account while it has a fault of its own, which time heals.
+pub(crate) fn internal_error() -> FaultKind {
+    unprocessed("Internal error")
+}
+
+/// An error answer.
+pub(crate) fn error(status: u16, code: &str, message: &str) -> FaultKind {
+    FaultKind::Error {
+        status,
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+    }
+}
+
+/// An error answer of something in between, which knows no codes.
+pub(crate) fn bare(status: u16) -> FaultKind {
+    FaultKind::Error {
+        status,
+        code: None,
+        message: "no code".to_owned(),
+    }
+}
+
+/// No answer that anyone could wait for.
+pub(crate) fn hangs() -> FaultKind {
+    FaultKind::Delay(Duration::from_hours(1))
 }
