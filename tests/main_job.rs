@@ -46,6 +46,30 @@ async fn a_second_delivery_changes_nothing_and_makes_no_createmembers_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_deliveries_at_the_same_time_both_end_with_the_account_enabled() {
+    let setup = Setup {
+        latency: Duration::from_secs(1),
+        ..Setup::default()
+    };
+    let world = World::of(&setup, &[]);
+    let accounts = [NEW_ACCOUNT];
+    let replies = tokio::join!(world.enroll(&accounts), world.enroll(&accounts));
+    for reply in [replies.0, replies.1] {
+        for region in REGIONS {
+            let outcome = outcome(&reply, NEW_ACCOUNT, region);
+            assert!(
+                ["enrolled", "already-enabled"].contains(&outcome.as_str()),
+                "{outcome}"
+            );
+        }
+    }
+    // Neither could know of the other: at worst each makes the member once.
+    assert!(world.count("CreateMembers") <= 2 * REGIONS.len());
+    assert!(world.is_enabled_everywhere(NEW_ACCOUNT));
+    assert!(world.queues_are_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_event_of_an_environment_makes_the_fewest_calls() {
     let world = World::new();
     world.enroll(&[NEW_ACCOUNT]).await;
