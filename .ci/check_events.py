@@ -30,9 +30,10 @@ JOINS = {
 
 
 def pattern_of(folder, name):
-    """The pattern of a template's JoinRule as EventBridge gets it."""
+    """The pattern of the rule that passes joins on, as EventBridge gets it."""
     template = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    text = json.dumps(template["Resources"]["JoinRule"]["Properties"]["EventPattern"])
+    rule = {"template": "JoinRule", "management-account": "SendRule"}[name]
+    text = json.dumps(template["Resources"][rule]["Properties"]["EventPattern"])
     text = text.replace('{"Ref": "ManagementAccountId"}', f'"{MANAGEMENT_ACCOUNT}"')
     try:
         # It refuses what EventBridge would: values that are no lists, empty lists.

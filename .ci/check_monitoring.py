@@ -70,8 +70,8 @@ ALARMS = {
         "ReconcileRuleFailureAlarm": ("FailedInvocations", rule("ReconcileRule"), "notBreaching"),
     },
     "management-account": {
-        "SendRuleFailureAlarm": ("FailedInvocations", rule("JoinRule"), "notBreaching"),
-        "SendRuleLossAlarm": ("InvocationsFailedToBeSentToDlq", rule("JoinRule"), "notBreaching"),
+        "SendRuleFailureAlarm": ("FailedInvocations", rule("SendRule"), "notBreaching"),
+        "SendRuleLossAlarm": ("InvocationsFailedToBeSentToDlq", rule("SendRule"), "notBreaching"),
         "UndeliveredAlarm": ("ApproximateNumberOfMessagesVisible", queue("UndeliveredQueue"), "notBreaching"),
     },
 }

@@ -3,7 +3,7 @@
 everything that Lambda and a person do with the queues. GuardDuty's members, which moto has not got, and Account
 Management stay with local-aws.
 
-Every sample goes through; then the retry queue lives its life to the end: tries, dead letters, SQS's own redrive after
+Every sample goes through; then the retry queue lives its life to the end: attempts, dead letters, SQS's own redrive after
 too many receives, and the redrive by a person, until all are enrolled and both queues are empty.
 
 Where moto differs from AWS, this goes round it:
@@ -61,7 +61,7 @@ HERE = "eu-west-1"
 # One Region can heal, in one GuardDuty refuses.
 HEALING, REFUSING = "eu-west-1", "us-east-1"
 REFUSAL = "cannot exceed the maximum number of allowed members"
-# The function's own numbers: the delay of a first retry, and the try at which a pair becomes a dead letter.
+# The function's own numbers: the delay of a first retry, and the attempt at which a pair becomes a dead letter.
 FIRST_BACKOFF, LAST_ATTEMPT = 30, 8
 # The template's 370 s, shortened so that what the function does to a message's visibility can be told from it.
 VISIBILITY_TIMEOUT = 3
@@ -304,7 +304,7 @@ def check_visibility(moto, messages, unreadable):
 
 
 def run_to_the_end(moto, function, messages, unreadable):
-    """Tries until each pair is a dead letter, and SQS has taken what cannot be read."""
+    """Works on the queue until each pair is a dead letter, and SQS has taken what cannot be read."""
     before, records = moto.count(moto.dead_letters), len(messages) - 1
     # The first attempt was the event's own.
     attempt = 1
@@ -340,7 +340,7 @@ def check_dead_letters(moto, unreadable, expected):
     last = {"outcome": "deferred", "reason": "internal-error", "result": "Internal error"}
     for message in given_up:
         check_record(message, HEALING, {**last, "attempts": LAST_ATTEMPT})
-    equal(by_event(given_up), expected, "the dead letters that were tried to the end")
+    equal(by_event(given_up), expected, "the dead letters after the last attempt")
     print(
         f"the end: {len(given_up)} pairs given up at attempt {LAST_ATTEMPT}; "
         f"SQS itself moved the unreadable message, untouched, after {receives} receives"

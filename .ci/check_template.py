@@ -95,6 +95,8 @@ NO_SCHEDULES = [
     "cron(30 3 * * ? * *)",
     "at(2026-01-01T00:00:00)",
 ]
+# The function takes whole numbers from 1 to 10000, these where nothing is said.
+RATES = {"ListAccountsPerSecond": "5", "ListMembersPerSecond": "8", "CreateMembersPerSecond": "1"}
 DAYS = 24 * 60 * 60
 
 
@@ -194,8 +196,8 @@ def check_enrolling(resources, function):
         "EnrollFunction has no reserved concurrency",
     )
     invoke = invoke_configuration(resources, "EnrollFunction")
-    equal(invoke["MaximumRetryAttempts"], 2, "tries after the first of an event")
-    equal(invoke["MaximumEventAgeInSeconds"], 21600, "the oldest event that is tried")
+    equal(invoke["MaximumRetryAttempts"], 2, "runs after the first of an event")
+    equal(invoke["MaximumEventAgeInSeconds"], 21600, "the oldest event that is run")
     equal(
         invoke["DestinationConfig"].get("OnFailure", {}).get("Destination"),
         arn("DeadLetterQueue"),
@@ -255,6 +257,12 @@ def check_reconciling(resources, function, parameters):
             expression in SCHEDULES,
             f"whether ReconcileSchedule takes {expression!r}",
         )
+    for name, default in RATES.items():
+        rate = parameters[name]
+        equal((rate["Type"], rate["Default"]), ("String", default), f"{name}: type and default")
+        for value, taken in [("1", True), ("10000", True), ("0", False), ("10001", False), ("1.5", False), ("", False)]:
+            pattern = re.fullmatch(rate["AllowedPattern"], value)
+            equal(pattern is not None, taken, f"whether {name} takes {value!r}")
     equal(parameters["ReconcileMemorySize"]["Default"], 256, "the default memory of a reconcile")
 
 
@@ -361,8 +369,9 @@ def check_queue_policy(resources, name, allowed_rule):
 
 
 def check_rule(resources, target, dead_letters):
-    """The delivery of JoinRule; returns the rule and its target."""
-    rule = of_type(resources, "AWS::Events::Rule")["JoinRule"]
+    """The delivery of the rule that passes joins on; returns it and its target."""
+    rules = of_type(resources, "AWS::Events::Rule")
+    rule = rules.get("JoinRule") or rules["SendRule"]
     equal(len(rule["Targets"]), 1, "targets of the rule")
     (found,) = rule["Targets"][:1]
     equal(found["Arn"], target, "the rule's target")
@@ -467,7 +476,7 @@ def check_management_account(template, pattern):
     equal(
         properties.get("MessageRetentionPeriod"), 14 * DAYS, f"{queue}: retention"
     )
-    check_queue_policy(resources, queue, "JoinRule")
+    check_queue_policy(resources, queue, "SendRule")
     the_only(resources, "AWS::Events::Rule")
     rule, target = check_rule(resources, {"Ref": "EventBusArn"}, queue)
     check("EventBusName" not in rule, "the sending rule is on the default bus")

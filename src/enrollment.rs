@@ -62,8 +62,10 @@ impl Rules {
 /// Enrolls accounts in one Region.
 #[derive(Debug)]
 pub struct Enrollment<'a> {
-    guardduty: &'a RegionalGuardDuty,
-    rules: Rules,
+    /// The Region.
+    pub guardduty: &'a RegionalGuardDuty,
+    /// What the configuration decides.
+    pub rules: Rules,
     /// How fast `CreateMembers` may be called.
     pub pace: Pace,
     /// They are written as they come, so that those reached before a deadline stay.
@@ -83,8 +85,8 @@ impl<'a> Enrollment<'a> {
     }
 
     /// `GetMembers` beside `described`, then `CreateMembers` for those that are not `Enabled`, then `GetMembers` to see
-    /// that it took. Each account has its ending then. The first `CreateMembers` takes no turn of `pace`: where there
-    /// is one, the caller has waited for it, so that no wait lies between looking and acting.
+    /// that it took. Each account has its ending then. The first `CreateMembers` of each 50 accounts takes no turn of
+    /// `pace`: where there is one, the caller has waited for it, so that no wait lies between looking and acting.
     pub async fn run(
         &mut self,
         accounts: &[AccountId],

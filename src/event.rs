@@ -1,4 +1,5 @@
-//! What came in: the raw JSON of an invocation, told apart by `eventSource` and `eventName` alone.
+//! What came in: the raw JSON of an invocation. An operator's call, a reconcile and a batch are told by their one member,
+//! events by `eventSource` and `eventName` alone.
 
 use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;

@@ -34,3 +34,32 @@ impl Invocation {
         self.deadline - REPLY_RESERVE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invocation(seconds: u64) -> (Instant, Invocation) {
+        let now = Instant::now();
+        let invocation = Invocation {
+            request_id: "q-1".to_owned(),
+            deadline: now + Duration::from_secs(seconds),
+        };
+        (now, invocation)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_ten_seconds_before_the_deadline_or_half_way_to_it() {
+        for (seconds, cutoff) in [(900, 890), (60, 50), (20, 10), (10, 5), (0, 0)] {
+            let (now, invocation) = invocation(seconds);
+            assert_eq!(invocation.cutoff() - now, Duration::from_secs(cutoff));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_answer_is_taken_half_a_second_before_the_deadline() {
+        let (now, invocation) = invocation(60);
+        let last = invocation.last_answer() - now;
+        assert_eq!(last, Duration::from_millis(59_500));
+    }
+}

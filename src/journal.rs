@@ -1,4 +1,4 @@
-//! The log lines about pairs: what a person reads, and what metrics and queries rest on.
+//! The log lines about pairs: what a person reads, and what the dashboard's tables are made of.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub fn summary(endings: &PairEndings) {
                 region = %pair.region,
                 reason = reason.code(),
                 result,
-                "an answer that this version does not know; it is tried again"
+                "an answer that this version does not know"
             ),
             Outcome::Skipped(Reason::NoDetector) => warn!(
                 accountId = %pair.account,
@@ -70,10 +70,13 @@ pub fn dead_letters(records: &[Record]) {
     }
 }
 
-/// One line for each pair of the retry queue that ends without being enrolled.
+/// One line for each pair of the retry queue that ends without being enrolled. [`summary`] has said it of a Region without
+/// a detector.
 pub fn skipped(endings: &PairEndings) {
     for (pair, ending) in endings {
-        if let Outcome::Skipped(reason) = ending.outcome {
+        if let Outcome::Skipped(reason) = ending.outcome
+            && reason != Reason::NoDetector
+        {
             info!(
                 accountId = %pair.account,
                 region = %pair.region,

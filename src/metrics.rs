@@ -22,9 +22,11 @@ pub const NAMESPACE: &str = "GuardDutyEnroller";
 
 /// Pairs that were made members and seen `Enabled`.
 const ENROLLED: &str = "Enrolled";
-/// Pairs that ended otherwise, by `Reason` and, apart from that, by `Region`.
+/// Pairs that ended `pending`, `deferred` or `refused`, by `Reason` and, apart from that, by `Region`; in a reconcile,
+/// `skipped` too, and by `Reason` alone.
 const NOT_ENABLED: &str = "NotEnabled";
-/// Seconds from the event's `eventTime` to `Enabled` in the last of the pairs that one message or event was for.
+/// Seconds from the event's `eventTime` to `Enabled` in the last of the pairs that one message or event was for. A message
+/// whose event has no time counts from its first failure.
 const SECONDS_TO_PROTECTED: &str = "SecondsToProtected";
 /// Pairs that were sent to the dead-letter queue.
 const DEAD_LETTERS: &str = "DeadLetters";
@@ -36,7 +38,7 @@ const THROTTLED: &str = "Throttled";
 const GAP: &str = "Gap";
 /// Regions that a reconcile could not compare, or not to the end; one where it could compare none.
 const BLOCKED: &str = "Blocked";
-/// Reconciles that looked at every pair.
+/// Reconciles whose report is `complete`.
 const RECONCILE_COMPLETED: &str = "ReconcileCompleted";
 
 /// The most values of a metric in one line (CloudWatch, embedded metric format specification). The library drops what is

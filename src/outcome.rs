@@ -128,9 +128,9 @@ impl Outcome {
 pub struct Ending {
     /// How it ended.
     pub outcome: Outcome,
-    /// GuardDuty's own text, or the error's `code: message`.
+    /// AWS's own text or its error's `code: message`, or what was seen where AWS said nothing.
     pub result: Option<SafeText>,
-    /// The detector that was asked, where it came to that.
+    /// The Region's detector, where one was asked for this account, whoever had the last word.
     pub detector_id: Option<String>,
 }
 

@@ -75,7 +75,7 @@ impl<'a> Reconciler<'a> {
                     let pace = Pace::of(self.configuration.create_members_per_second);
                     let mut enrollment = Enrollment::new(&guardduty, rules, pace);
                     let mut part = RegionReport::default();
-                    let work = self.region(&guardduty, &census, rules, &mut enrollment, &mut part);
+                    let work = self.region(&census, &mut enrollment, &mut part);
                     let ended = timeout_at(cutoff, work).await;
                     let ended = ended.unwrap_or_else(|_| {
                         // What the call that was cut off had reached.
@@ -146,12 +146,11 @@ impl<'a> Reconciler<'a> {
     /// What blocked the Region: it could not be compared, or not to the end.
     async fn region(
         &self,
-        guardduty: &RegionalGuardDuty,
         census: &Census,
-        rules: Rules,
         enrollment: &mut Enrollment<'_>,
         report: &mut RegionReport,
     ) -> Result<(), Ending> {
+        let (guardduty, rules) = (enrollment.guardduty, enrollment.rules);
         let rate = self.configuration.list_members_per_second;
         settings(guardduty, Pace::of(rate), report)
             .await
@@ -168,22 +167,22 @@ impl<'a> Reconciler<'a> {
             .map_err(|failed| rules.ending_of(&failed))?;
         let of_all = census.expected().iter().zip(&standings);
         let of_all = of_all.map(|((id, _), standing)| (*id, *standing));
-        let missing = of_all.clone().filter(|(_, standing)| match standing {
+        let is_missing = |standing| match standing {
             Standing::Enabled => false,
             Standing::Suspended => rules.resume_suspended,
             Standing::NotEnabled | Standing::Absent => true,
-        });
-        if !rules.resume_suspended {
-            for (id, _) in of_all.filter(|(_, standing)| *standing == Standing::Suspended) {
+        };
+        for (id, standing) in of_all.clone() {
+            if standing == Standing::Suspended && !rules.resume_suspended {
                 report.count(id, &left_suspended());
+            } else if self.dry_run && is_missing(standing) {
+                report.count_missing(id, standing);
             }
         }
         if self.dry_run {
-            for (id, standing) in missing {
-                report.count_missing(id, standing);
-            }
             return Ok(());
         }
+        let missing = of_all.filter(|(_, standing)| is_missing(*standing));
         let missing = missing.map(|(id, _)| id);
         close_gap(census, missing, enrollment, report).await
     }

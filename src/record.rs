@@ -27,9 +27,9 @@ pub struct Record {
     pub outcome: String,
     /// The reason's code.
     pub reason: Reason,
-    /// GuardDuty's own text, or the error's `code: message`.
+    /// AWS's own text or its error's `code: message`, or what was seen where AWS said nothing; none for a deadline.
     pub result: Option<String>,
-    /// The detector that was asked.
+    /// The Region's detector, where one was asked for this account.
     pub detector_id: Option<String>,
     /// Attempts so far; the first is 1.
     pub attempts: u32,

@@ -86,7 +86,7 @@ pub struct RegionReport {
 pub struct Blocked {
     /// The reason's code.
     pub reason: &'static str,
-    /// AWS's own words.
+    /// AWS's own words, or what was seen where AWS said nothing.
     pub result: Option<SafeText>,
     /// What to do.
     pub cure: &'static str,
@@ -102,7 +102,7 @@ pub struct AccountReport {
     pub outcome: Option<&'static str>,
     /// The reason's code.
     pub reason: Option<&'static str>,
-    /// AWS's own words.
+    /// AWS's own words, or what was seen where AWS said nothing.
     pub result: Option<SafeText>,
 }
 
@@ -123,13 +123,13 @@ impl Blocked {
 const fn cure(reason: Reason) -> &'static str {
     match reason {
         Reason::NoDetector => {
-            "enable GuardDuty in the administrator account in this Region and make it the delegated administrator here, or take the Region out of REGIONS"
+            "enable GuardDuty in the administrator account in this Region and make it the delegated administrator here, or take the Region out of REGIONS (of the template: Regions)"
         }
         Reason::NotAdministrator => {
             "make this account GuardDuty's delegated administrator in this Region, from the management account"
         }
         Reason::RegionDisabled => {
-            "enable the Region for the administrator account, or take it out of REGIONS"
+            "enable the Region for the administrator account, or take it out of REGIONS (of the template: Regions)"
         }
         Reason::AccessDenied => {
             "mend the function's role or the service control policy that forbids the call"
@@ -138,10 +138,10 @@ const fn cure(reason: Reason) -> &'static str {
             "remove members that left the organization (look at each stale account with describe-account first), or ask AWS for a higher limit"
         }
         Reason::Deadline => {
-            "nothing where accounts were enrolled: the next run goes on from here. Where the lists themselves took all the time, see `throttled`, and raise LIST_ACCOUNTS_PER_SECOND or LIST_MEMBERS_PER_SECOND"
+            "nothing where accounts were enrolled: the next run goes on from here. Where the lists themselves took all the time, see `throttled`, and raise LIST_ACCOUNTS_PER_SECOND or LIST_MEMBERS_PER_SECOND (of the template: ListAccountsPerSecond, ListMembersPerSecond)"
         }
         Reason::Throttled | Reason::InternalError | Reason::Unavailable => {
-            "nothing: the next run tries again; if it stays, see the AWS Health Dashboard"
+            "nothing: the next run retries; if it stays, see the AWS Health Dashboard"
         }
         _ => "see docs/operations.md for the reason",
     }
@@ -185,7 +185,7 @@ impl RegionReport {
         });
     }
 
-    /// Counts a member that is no longer in the organization.
+    /// Counts a member that was not among the organization's accounts when these were listed.
     pub fn count_stale(&mut self, account: AccountId) {
         self.stale += 1;
         if self.stale_accounts.len() < NAMED_A_REGION {
@@ -266,9 +266,9 @@ mod tests {
                 "members that left the organization",
             ),
             (Reason::Deadline, "goes on from here"),
-            (Reason::Throttled, "tries again"),
-            (Reason::InternalError, "tries again"),
-            (Reason::Unavailable, "tries again"),
+            (Reason::Throttled, "the next run retries"),
+            (Reason::InternalError, "the next run retries"),
+            (Reason::Unavailable, "the next run retries"),
             (Reason::Unknown, "docs/operations.md"),
         ] {
             assert!(cure(reason).contains(part), "{}", reason.code());

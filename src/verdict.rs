@@ -114,7 +114,7 @@ const STATUSES: &[(u16, Outcome)] = &[
     (504, Deferred(Reason::Unavailable)),
 ];
 
-/// What a text of `unprocessedAccounts` means. A text that no row knows is tried again: most failures right
+/// What a text of `unprocessedAccounts` means. A text that no row knows is retried: most failures right
 /// after an account's birth heal by themselves.
 ///
 /// ```

@@ -440,7 +440,7 @@ async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
 }
 
 #[tokio::test]
-async fn a_reconcile_that_tried_everyone_counts_as_completed() {
+async fn a_complete_reconcile_counts_as_completed() {
     let run = run(&cloud_with([]), &[], &[json!({"reconcile": {}})]).await;
     assert_eq!(run.metric("ReconcileCompleted", None), Some(json!(1)));
 }

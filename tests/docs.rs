@@ -43,6 +43,33 @@ fn the_readme_names_every_environment_variable() {
     }
 }
 
+/// The messages of the log lines in a piece of code: the last text of each macro that writes one.
+fn messages(code: &str) -> Vec<&str> {
+    let macros = ["info!(", "warn!(", "error!("];
+    let calls = macros.iter().flat_map(|name| code.split(name).skip(1));
+    let texts = calls.filter_map(|call| {
+        let arguments = call.split(");").next()?;
+        arguments.rsplit('"').nth(1)
+    });
+    // The configuration's error is a message of its own.
+    texts.filter(|text| *text != "{error}").collect()
+}
+
+#[test]
+fn the_runbook_has_a_row_for_every_log_line() {
+    let table = OPERATIONS.split("\n## Logs\n").nth(1).unwrap_or_default();
+    let mut lines = 0;
+    for (name, code) in sources() {
+        for message in messages(&code) {
+            let end = message.find([';', ':']).unwrap_or(message.len());
+            let row = format!("| `{}", message.split_at(end).0);
+            assert!(table.contains(&row), "{name}: {message}");
+            lines += 1;
+        }
+    }
+    assert!(lines > 12, "{lines}");
+}
+
 /// Every outcome; the match makes a new one fail to compile here.
 fn outcomes() -> Vec<&'static str> {
     let reason = Reason::Unknown;

@@ -45,7 +45,7 @@ fn world() -> World {
         Fault::always("CreateMembers", internal_error())
             .in_region("us-east-1")
             .on_account(NEW_ACCOUNT)
-            // The event's own call, its second half after the bad address, and the first try from the retry queue.
+            // The event's own call, its second half after the bad address, and the first attempt from the retry queue.
             .first(3),
     );
     world

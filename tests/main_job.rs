@@ -353,8 +353,15 @@ async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
     for (resume, expected) in [("false", "refused: member-suspended"), ("true", "enrolled")] {
         let world = World::with(&[("RESUME_SUSPENDED_MEMBERS", resume)]);
         world.set_member(NEW_ACCOUNT, "eu-west-1", "Disabled");
+        let detector = world.cloud.lock().guardduty["eu-west-1"]
+            .detector_id
+            .clone();
         let reply = world.enroll(&[NEW_ACCOUNT]).await;
         assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
+        for letter in world.dead_letters() {
+            assert_eq!(letter["detectorId"], json!(detector));
+        }
+        assert_eq!(world.dead_letters().len(), usize::from(resume == "false"));
         assert_eq!(world.count_in("CreateMembers", "eu-west-1"), 0);
         assert_eq!(
             world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"),

@@ -1,4 +1,4 @@
-//! The retry queue: a pair that failed is tried eight times with growing delays; then, or where only a person can help,
+//! The retry queue: a pair that failed has eight attempts with growing delays; then, or where only a person can help,
 //! it is a dead letter, which one redrive brings back. No message is acknowledged before its pair is safe elsewhere,
 //! and no message, whatever is in it, stops the others.
 
@@ -34,7 +34,7 @@ fn record(account: &str, region: &str) -> Value {
     })
 }
 
-/// The seconds between one try of a pair and the next.
+/// The seconds between one attempt of a pair and the next.
 fn waits(world: &World) -> Vec<u64> {
     let steps = world.steps("CreateMembers").into_iter();
     steps.map(|step| step.as_secs()).collect()
@@ -57,7 +57,7 @@ async fn a_failure_that_heals_within_minutes_calls_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stubborn_pair_is_tried_eight_times_with_growing_delays_and_then_calls_a_person() {
+async fn a_stubborn_pair_has_eight_attempts_with_growing_delays_and_then_calls_a_person() {
     let mut world = World::with(&ONE_REGION);
     world.fault(Fault::always("CreateMembers", internal_error()));
     world.deliver(&event("create-account-result.json")).await;
@@ -82,7 +82,7 @@ async fn a_stubborn_pair_is_tried_eight_times_with_growing_delays_and_then_calls
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_answer_is_tried_again_and_then_shown_to_a_person_word_for_word() {
+async fn an_unknown_answer_is_retried_and_then_shown_to_a_person_word_for_word() {
     let mut world = World::with(&ONE_REGION);
     let text = "The request is rejected because the moon is full.";
     world.fault(Fault::always("CreateMembers", unprocessed(text)));

@@ -87,7 +87,7 @@ fn rates() -> BTreeMap<String, Rate> {
     ])
 }
 
-/// An organization and how much of it is not enrolled.
+/// An organization and how much of it is missing.
 #[derive(Clone, Copy)]
 struct Scale {
     /// Accounts that should be members, in each Region; the administrator comes on top.

@@ -9,7 +9,7 @@ use crate::message::{Draft, Message};
 /// Where the function puts what it has given up on, and Lambda the events it could not deliver.
 pub const DEAD_LETTER_QUEUE_URL: &str =
     "https://sqs.eu-west-1.amazonaws.com/222222222222/guardduty-enroller-dead-letters";
-/// Where the function puts what it tries again later.
+/// Where the function puts what it retries later.
 pub const RETRY_QUEUE_URL: &str =
     "https://sqs.eu-west-1.amazonaws.com/222222222222/guardduty-enroller-retry";
 

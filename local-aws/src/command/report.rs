@@ -197,7 +197,7 @@ fn what(finished: &Finished) -> String {
     }
     let name = name_of(payload);
     format!(
-        "{name} (attempt {} of 3), took {took}",
+        "{name} (run {} of 3), took {took}",
         finished.invocation.attempt
     )
 }
@@ -357,7 +357,7 @@ mod tests {
             dead_letters: 0,
             usage: None,
         };
-        let heading = "CreateAccountResult (attempt 2 of 3), took 0.160 s";
+        let heading = "CreateAccountResult (run 2 of 3), took 0.160 s";
         assert_eq!(what(&finished), heading);
         assert_eq!(outcome(&finished), "  failed: Bad: no\n");
         let ending = json!({ "outcome": "refused", "reason": "unknown", "result": "Words" });

@@ -141,21 +141,21 @@ impl<'a> Judge<'a> {
                 each(usual, |sample| trips_of(&sample.warm)),
             ),
             goal(
-                format!("first event ÷ {least_first} round trips of {trip} ms"),
+                format!("first event ÷ {least_first} of its own round trips of {trip} ms"),
                 1.10,
                 each(usual, |sample| {
                     first(sample) / network(&sample.first, least_first)
                 }),
             ),
             goal(
-                format!("first event − {least_first} round trips, {SMALLEST} MB, in ms"),
+                format!("first event − {least_first} of its own round trips, {SMALLEST} MB, in ms"),
                 130.0,
                 each(small, |sample| {
                     first(sample) - network(&sample.first, least_first)
                 }),
             ),
             goal(
-                format!("warm event ÷ {least_warm} round trips of {trip} ms"),
+                format!("warm event ÷ {least_warm} of its own round trips of {trip} ms"),
                 1.06,
                 each(usual, |sample| {
                     median(&sample.warm, |event| {
@@ -361,7 +361,7 @@ mod tests {
             round_trips: vec![Duration::ZERO, TRIP],
         };
         let goals = goals(&results, Facts::default());
-        let ratio = judged(&goals, "first event ÷ 6 round trips of 50 ms");
+        let ratio = judged(&goals, "first event ÷ 6 of its own round trips of 50 ms");
         assert_eq!(ratio, (Some(320.0 / 300.0), Some(true)));
         // The ratio is taken within each repetition: 4 ÷ 2, 9 ÷ 3, 5 ÷ 2.
         assert_eq!(
