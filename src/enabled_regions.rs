@@ -16,6 +16,9 @@ use crate::region::{Coverage, Region};
 /// How long the answer counts. Ours: a burst of events asks once, and a Region that was opted into is covered soon.
 const FRESH: Duration = Duration::from_mins(10);
 
+/// The most Regions on a page of `ListRegions` (Account Management API reference).
+const REGIONS_A_PAGE: i32 = 50;
+
 /// What `account:ListRegions` says; asked only with `REGIONS=all`.
 ///
 /// Rather than `ec2:DescribeRegions`: the answer is the same, without EC2's SDK crate (AWS's largest) and
@@ -71,7 +74,7 @@ impl EnabledRegions {
                 .list_regions()
                 .region_opt_status_contains(RegionOptStatus::Enabled)
                 .region_opt_status_contains(RegionOptStatus::EnabledByDefault)
-                .max_results(50)
+                .max_results(REGIONS_A_PAGE)
                 .set_next_token(page.clone())
                 .send()
                 .await?;

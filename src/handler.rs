@@ -14,7 +14,7 @@ use crate::event::{Event, InvalidEvent, Join};
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::metrics;
-use crate::pair::Pairs;
+use crate::pair::{PairEndings, Pairs};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
 use crate::record::{self, Origin, Record};
@@ -94,7 +94,7 @@ impl Handler {
         }
     }
 
-    /// Enrolls the accounts of an event in every Region, and hands on each pair that is not done.
+    /// Enrolls the accounts of an event in every Region.
     async fn join(&self, join: Join, invocation: &Invocation) -> Result<Value, Error> {
         let cutoff = invocation.cutoff();
         let regions = self.enroller.regions(cutoff).await.map_err(|failure| {
@@ -119,20 +119,32 @@ impl Handler {
         let since = origin.event_time.as_deref();
         let seconds = metrics::seconds_to_protected(since, now, endings.iter());
         metrics::protected(&seconds);
-        let (mut heal, mut need_a_person) = (Vec::new(), Vec::new());
-        for (pair, ending) in &endings {
+        self.hand_on(&endings, &origin, now, invocation).await?;
+        Ok(reply::pairs(&endings))
+    }
+
+    /// Hands on each pair that is not done: to the retry queue where it can heal by itself, else to the dead-letter queue.
+    async fn hand_on(
+        &self,
+        endings: &PairEndings,
+        origin: &Origin,
+        now: SystemTime,
+        invocation: &Invocation,
+    ) -> Result<(), Error> {
+        let (mut retries, mut letters) = (Vec::new(), Vec::new());
+        for (pair, ending) in endings {
             let heals = ending.outcome.heals_by_itself();
-            let records = if heals { &mut heal } else { &mut need_a_person };
-            records.extend(Record::of(pair, ending, &origin, now));
+            let records = if heals { &mut retries } else { &mut letters };
+            records.extend(Record::of(pair, ending, origin, now));
         }
-        journal::dead_letters(&need_a_person);
-        let hand_on = async {
+        journal::dead_letters(&letters);
+        let send = async {
             tokio::join!(
-                self.retries.send(&heal, retry::backoff(origin.attempts)),
-                self.dead_letters.send(&need_a_person, Duration::ZERO),
+                self.retries.send(&retries, retry::backoff(origin.attempts)),
+                self.dead_letters.send(&letters, Duration::ZERO),
             )
         };
-        match timeout_at(invocation.last_answer(), hand_on).await {
+        match timeout_at(invocation.last_answer(), send).await {
             Err(_) => Err(Error::NotHandedOn(
                 "SQS did not answer before the deadline".to_owned(),
             )),
@@ -140,8 +152,8 @@ impl Handler {
                 Err(Error::NotHandedOn(not_sent.to_string()))
             }
             Ok((Ok(()), Ok(()))) => {
-                metrics::dead_letters(need_a_person.len());
-                Ok(reply::pairs(&endings))
+                metrics::dead_letters(letters.len());
+                Ok(())
             }
         }
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// `SendMessageBatch` and its retries; never more than half of what is left.
 const HAND_ON_RESERVE: Duration = Duration::from_secs(10);
 
-/// The time kept back for the reply itself.
+/// The time kept back for the reply itself. Ours: the runtime posts it to an address of the same machine.
 const REPLY_RESERVE: Duration = Duration::from_millis(500);
 
 /// What Lambda says of an invocation.
