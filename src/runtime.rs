@@ -1,5 +1,6 @@
 //! Lambda's Runtime API: the only place that calls the Lambda runtime crate's services.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -28,16 +29,7 @@ pub async fn serve(handler: Handler) -> Result<(), BoxError> {
             };
             // Boxed: the compiler gives up on the layout of a future that is this deeply nested.
             let reply = Box::pin(handler.handle(event.payload.get(), &invocation)).await;
-            reply.map_err(|error| {
-                let said = Diagnostic::from(error);
-                // Nobody else writes it: the runtime hands it to Lambda without a line.
-                tracing::error!(
-                    errorType = said.error_type,
-                    errorMessage = said.error_message,
-                    "the invocation failed"
-                );
-                said
-            })
+            reply.map_err(|error| Failed(error.into()))
         }
     });
     Runtime::new(service)
@@ -45,6 +37,26 @@ pub async fn serve(handler: Handler) -> Result<(), BoxError> {
         .layer(MapRequestLayer::new(as_json))
         .run()
         .await
+}
+
+/// What Lambda is told of an invocation that failed. The runtime also writes its `Debug` output as a log line.
+struct Failed(Diagnostic);
+
+impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Diagnostic {
+            error_type,
+            error_message,
+            ..
+        } = &self.0;
+        write!(f, "the invocation failed: {error_type}: {error_message}")
+    }
+}
+
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Self {
+        failed.0
+    }
 }
 
 impl From<Error> for Diagnostic {
