@@ -1,20 +1,25 @@
 //! The Lambda function: reads its configuration, builds its clients, takes invocations.
 
+use std::process::ExitCode;
+
 use guardduty_enroller::configuration::Configuration;
 use guardduty_enroller::handler::Handler;
 use guardduty_enroller::{aws, logging, metrics, runtime};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     let variable = |name: &str| std::env::var(name).ok();
     logging::start(variable);
     metrics::start()?;
     match Configuration::read(variable) {
-        Ok(configuration) => runtime::serve(Handler::new(configuration, &aws::load().await)).await,
+        Ok(configuration) => {
+            runtime::serve(Handler::new(configuration, &aws::load().await)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Err(error) => {
             tracing::error!("{error}");
             runtime::cannot_start(&error).await?;
-            Err(error.into())
+            Ok(ExitCode::FAILURE)
         }
     }
 }
