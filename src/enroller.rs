@@ -130,7 +130,8 @@ impl Enroller {
                 (id, described_as(described, addresses.get(&id)))
             })
             .buffer_unordered(DESCRIBES_AT_ONCE);
-        let late = || Err(Ending::plain(Outcome::Deferred(Reason::Deadline)));
+        let text = "Organizations had not described the account in half of the time";
+        let late = || Err(Ending::said(Outcome::Deferred(Reason::Deadline), text));
         let mut described: BTreeMap<_, _> = accounts.iter().map(|id| (*id, late())).collect();
         while let Ok(Some(answer)) = timeout_at(limit, calls.next()).await {
             described.extend([answer]);

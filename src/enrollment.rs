@@ -68,7 +68,7 @@ pub struct Enrollment<'a> {
     pub rules: Rules,
     /// How fast `CreateMembers` may be called.
     pub pace: Pace,
-    /// They are written as they come, so that those reached before a deadline stay.
+    /// They are written as they come, so that those reached before the cutoff stay.
     pub endings: Endings,
 }
 

@@ -1,5 +1,5 @@
-//! What came in: the raw JSON of an invocation. An operator's call, a reconcile and a batch are told by their one member,
-//! events by `eventSource` and `eventName` alone.
+//! What came in: the raw JSON of an invocation. An operator's call, a reconcile and a batch are recognized by the
+//! member that only they have, events by `eventSource` and `eventName` alone.
 
 use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::account::{AccountId, Email};
 use crate::text::SafeText;
 
-/// The most accounts in one call by hand. Ours: with 34 Regions and everything failing they are 3,400 records, which
-/// a function of 128 MB hands on in its time.
+/// The most accounts in one call by hand. Ours: with 34 Regions and everything failing they are 3,400 records, 340 calls
+/// of SQS.
 const MOST_ACCOUNTS: usize = 100;
 
 /// What an invocation asks for. It has no `Debug`: the bodies of a batch can hold addresses.

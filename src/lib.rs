@@ -4,7 +4,7 @@
 //! names (account, Region) [pairs](pair::Pair), a [`batch::Batch`] of the retry queue brings some back, a
 //! [`reconcile::Reconciler`] compares the whole organization. The [`enroller::Enroller`] asks Organizations and, in all
 //! Regions at once, GuardDuty, and gives each pair exactly one [`outcome::Outcome`]. A pair that is not done goes out
-//! to a queue as a [`record::Record`], and [`retry`] says when a message of the retry queue is.
+//! to a queue as a [`record::Record`], and [`retry`] says when a message of the retry queue is done.
 //!
 //! `docs/architecture.md` has the pictures.
 

@@ -36,7 +36,7 @@ const UNKNOWN_ANSWERS: &str = "UnknownAnswers";
 const THROTTLED: &str = "Throttled";
 /// Pairs that should be `Enabled` and are not, at the end of a reconcile: in all, and by `Region`.
 const GAP: &str = "Gap";
-/// Regions that a reconcile could not compare, or not to the end; one where it could compare none.
+/// Regions that a reconcile could not compare, or whose gap it could not work through; one where nothing could be listed.
 const BLOCKED: &str = "Blocked";
 /// Reconciles whose report is `complete`.
 const RECONCILE_COMPLETED: &str = "ReconcileCompleted";

@@ -33,7 +33,7 @@ reasons! {
     InternalError = "internal-error",
     /// No usable answer: a timeout, a dropped connection, a 502 or 503, an unreadable body.
     Unavailable = "unavailable",
-    /// The function ran out of time before the pair's turn.
+    /// The function ran out of time before the pair's turn, or Organizations did not describe its account in half of it.
     Deadline = "deadline",
     /// GuardDuty took the account, but does not call it `Enabled` yet.
     NotYetEnabled = "not-yet-enabled",

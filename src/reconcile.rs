@@ -1,8 +1,8 @@
 //! The whole organization against GuardDuty in every Region: compares what should be with what is, and closes the gap.
 //!
-//! It writes no pair to a queue. Its report, its log lines and its next run are the retry: one refusal that lasts
-//! would otherwise become a new dead letter with every run. Who is `Enabled` is not asked again, so the next run goes
-//! on where one that came to its deadline ended, without a token.
+//! It writes no pair to a queue: one refusal that lasts would otherwise become a new dead letter with every run. The next
+//! run retries, and the report and the log lines say what is open. Who is `Enabled` is only listed again, so the next run
+//! goes on where one that came to its cutoff ended, without a token.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::ready;
@@ -143,7 +143,7 @@ impl<'a> Reconciler<'a> {
     /// One Region's part. What is counted in `report` stays, wherever the run is cut off.
     ///
     /// # Errors
-    /// What blocked the Region: it could not be compared, or not to the end.
+    /// What blocked the Region: it could not be compared, or its gap not worked through.
     async fn region(
         &self,
         census: &Census,

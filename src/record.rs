@@ -31,7 +31,7 @@ pub struct Record {
     pub result: Option<String>,
     /// The Region's detector, where one was asked for this account.
     pub detector_id: Option<String>,
-    /// Attempts so far; the first is 1.
+    /// The first attempt and, of the message, each receive since.
     pub attempts: u32,
     /// When the pair failed first (RFC 3339, UTC).
     pub first_failed_at: String,

@@ -32,7 +32,7 @@ pub struct Report {
     /// failed all the same: `gap` says so.
     pub complete: bool,
     /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
-    /// where no Region could be compared: how much is missing is not known then.
+    /// where the accounts or the Regions could not be listed: how much is missing is not known then.
     pub gap: Option<usize>,
     /// How many accounts the organization has.
     pub accounts_listed: Option<usize>,
@@ -42,7 +42,7 @@ pub struct Report {
     pub accounts_of_unknown_state: usize,
     /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
     pub throttled: usize,
-    /// Why no Region could be compared, if that is so.
+    /// Why the accounts or the Regions could not be listed, if that is so: nothing was compared then.
     pub blocked: Option<Blocked>,
     /// Each Region's part.
     pub regions: BTreeMap<Region, RegionReport>,
@@ -52,7 +52,7 @@ pub struct Report {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionReport {
-    /// Why the Region could not be compared, or not to the end.
+    /// Why the Region could not be compared, or its gap not worked through.
     pub blocked: Option<Blocked>,
     /// Accounts that should be members here.
     pub expected: usize,
@@ -98,7 +98,7 @@ pub struct Blocked {
 pub struct AccountReport {
     /// The account.
     pub account_id: AccountId,
-    /// The outcome's name; none in a dry run, which ends no pair.
+    /// The outcome's name; none for what a dry run leaves as it is: that ends no pair.
     pub outcome: Option<&'static str>,
     /// The reason's code.
     pub reason: Option<&'static str>,

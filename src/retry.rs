@@ -18,8 +18,8 @@
 //!
 //! A function that dies at every attempt never comes to step 3. For that the queue itself has a redrive policy to
 //! the same dead-letter queue, with a receive count well above [`LAST_ATTEMPT`]: SQS moves the message as it was
-//! first written. The same net takes a body that this program cannot read, which is never done and never
-//! blocks its batch.
+//! first written. The same net takes a body that this program cannot read, which is never done and holds
+//! up no other.
 //!
 //! A redriven event is one message for many pairs. It stays whole while one of them can heal, so that nothing has to
 //! be sent to the queue that it came from; the pairs that were refused meanwhile wait with it for step 3.
