@@ -368,10 +368,9 @@ def check_queue_policy(resources, name, allowed_rule):
     )
 
 
-def check_rule(resources, target, dead_letters):
-    """The delivery of the rule that passes joins on; returns it and its target."""
-    rules = of_type(resources, "AWS::Events::Rule")
-    rule = rules.get("JoinRule") or rules["SendRule"]
+def check_rule(resources, name, target, dead_letters):
+    """The delivery of a rule that passes joins on; returns it and its target."""
+    rule = of_type(resources, "AWS::Events::Rule")[name]
     equal(len(rule["Targets"]), 1, "targets of the rule")
     (found,) = rule["Targets"][:1]
     equal(found["Arn"], target, "the rule's target")
@@ -406,7 +405,7 @@ def check_bus(resources):
         },
         "who may send to the bus",
     )
-    rule, _ = check_rule(resources, arn("EnrollFunction"), "DeadLetterQueue")
+    rule, _ = check_rule(resources, "JoinRule", arn("EnrollFunction"), "DeadLetterQueue")
     equal(rule.get("EventBusName"), {"Ref": bus}, "the rule's bus")
     equal(
         rule["EventPattern"].get("account"),
@@ -478,7 +477,7 @@ def check_management_account(template, pattern):
     )
     check_queue_policy(resources, queue, "SendRule")
     the_only(resources, "AWS::Events::Rule")
-    rule, target = check_rule(resources, {"Ref": "EventBusArn"}, queue)
+    rule, target = check_rule(resources, "SendRule", {"Ref": "EventBusArn"}, queue)
     check("EventBusName" not in rule, "the sending rule is on the default bus")
     without_account = {key: value for key, value in pattern.items() if key != "account"}
     equal(rule["EventPattern"], without_account, "the sending rule's pattern")

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::enroller::Enroller;
 use crate::failure::Failure;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, NO_ANSWER};
 use crate::journal;
 use crate::metrics;
 use crate::pair::Pairs;
@@ -19,8 +19,6 @@ use crate::queue::Queue;
 use crate::record::Record;
 use crate::region::Region;
 use crate::retry::{self, Message, Request, Settlement};
-
-const NO_ANSWER: &str = "no answer before the deadline";
 
 /// What a batch is worked on with.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ use crate::enabled_regions::EnabledRegions;
 use crate::enrollment::{Described, Enrollment, Rules};
 use crate::failure::Failure;
 use crate::guardduty::GuardDuty;
+use crate::invocation::NO_ANSWER;
 use crate::organization::Organization;
 use crate::outcome::{Ending, Outcome, Reason};
 use crate::pace::Pace;
@@ -55,7 +56,7 @@ impl Enroller {
         let coverage = &self.configuration.coverage;
         timeout_at(cutoff, self.enabled_regions.covered(coverage))
             .await
-            .unwrap_or_else(|_| Err(Failure::no_answer("no answer before the deadline")))
+            .unwrap_or_else(|_| Err(Failure::no_answer(NO_ANSWER)))
     }
 
     /// Gives each pair exactly one ending. A pair that is not done at `cutoff` is deferred; one Region's failure

@@ -11,6 +11,9 @@ const HAND_ON_RESERVE: Duration = Duration::from_secs(10);
 /// The time kept back for the reply itself. Ours: the runtime posts it to an address of the same machine.
 const REPLY_RESERVE: Duration = Duration::from_millis(500);
 
+/// What is said of a call that was not answered while there was time.
+pub const NO_ANSWER: &str = "no answer before the deadline";
+
 /// What Lambda says of an invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {

@@ -28,7 +28,7 @@ pub struct Report {
     pub started_at: String,
     /// When it ended (RFC 3339, UTC).
     pub ended_at: String,
-    /// Whether every member was listed and every missing pair had its attempt, before the deadline. The attempt can have
+    /// Whether every member was listed and every missing pair had its attempt, before the cutoff. The attempt can have
     /// failed all the same: `gap` says so.
     pub complete: bool,
     /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
