@@ -1,0 +1,215 @@
+//! An account of the organization: its id, its state, and its e-mail address, which only GuardDuty gets to see.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// A 12-digit AWS account id.
+///
+/// ```
+/// use decisions::account::AccountId;
+///
+/// let id: AccountId = "012345678901".parse()?;
+/// assert_eq!(id.to_string(), "012345678901");
+/// assert!("Not Available".parse::<AccountId>().is_err());
+/// # Ok::<(), decisions::account::NotAnAccountId>(())
+/// ```
+// A number, so that 50,000 of them take 400 kB; `Display` restores the leading zeros.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(u64);
+
+/// The text is not exactly 12 ASCII digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an account id is exactly 12 digits")]
+pub struct NotAnAccountId;
+
+impl FromStr for AccountId {
+    type Err = NotAnAccountId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAccountId> {
+        if text.len() != 12 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NotAnAccountId);
+        }
+        text.parse().map(Self).map_err(|_| NotAnAccountId)
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012}", self.0)
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for AccountId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The e-mail address of an account's root user.
+///
+/// It has neither `Display` nor `Serialize`, and its `Debug` is a placeholder. The only way out is [`Email::expose`],
+/// for the request to `CreateMembers`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// The address, unless the text is masked as by CloudTrail (`"****"`) or is not an address.
+    #[must_use]
+    pub fn unmasked(text: &str) -> Option<Self> {
+        (text.contains('@') && !text.contains("**")).then(|| Self(text.to_owned()))
+    }
+
+    /// The address in clear, for the request to GuardDuty.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the address keeps GuardDuty's rule, which is stricter than Organizations': 6 to 64 characters, all 7-bit
+    /// ASCII, one `@`; before it no leading dot, no blank and none of `"'()<>[]:,\|%&`; after it letters, digits,
+    /// hyphens and at least one dot, and neither a dot nor a hyphen at an end (GuardDuty API reference, data type
+    /// `AccountDetail`).
+    #[must_use]
+    pub(crate) fn keeps_guardduty_rule(&self) -> bool {
+        let mut halves = self.0.split('@');
+        let (Some(local), Some(domain), None) = (halves.next(), halves.next(), halves.next())
+        else {
+            return false;
+        };
+        (6..=64).contains(&self.0.len())
+            && self.0.is_ascii()
+            && !local.is_empty()
+            && !local.starts_with('.')
+            && domain.contains('.')
+            && !domain.starts_with(['.', '-'])
+            && !domain.ends_with(['.', '-'])
+            && domain
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+            && !local.contains(|c: char| c.is_whitespace() || "\"'()<>[]:,\\|%&".contains(c))
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<e-mail>")
+    }
+}
+
+/// An account's `State` in Organizations, or its older `Status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// In use: the only state that is enrolled.
+    Active,
+    /// Being created: not yet.
+    PendingActivation,
+    /// Suspended by AWS.
+    Suspended,
+    /// About to be closed.
+    PendingClosure,
+    /// Closed.
+    Closed,
+    /// A state that this version does not know, or none at all.
+    Unknown(String),
+}
+
+/// An account as Organizations describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its state.
+    pub state: State,
+    /// Its e-mail address; Organizations may return none.
+    pub email: Option<Email>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_account_id_is_exactly_twelve_ascii_digits() {
+        assert_eq!(
+            "000000000001".parse::<AccountId>().map(|id| id.to_string()),
+            Ok("000000000001".to_owned())
+        );
+        for bad in [
+            "",
+            "12345678901",
+            "1234567890123",
+            "Not Available",
+            "١٢٣٤٥٦٧٨٩٠١٢",
+            "+12345678901",
+            "44445555666 ",
+        ] {
+            assert_eq!(bad.parse::<AccountId>(), Err(NotAnAccountId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_id_debugs_as_it_displays() {
+        let id = "000000000001".parse::<AccountId>();
+        assert_eq!(format!("{id:?}"), "Ok(000000000001)");
+    }
+
+    #[test]
+    fn a_masked_address_is_not_an_address() {
+        assert_eq!(Email::unmasked("****"), None);
+        assert_eq!(Email::unmasked("**@example.com"), None);
+        assert_eq!(Email::unmasked(""), None);
+        let email = Email::unmasked("a@example.com").unwrap();
+        assert_eq!(email.expose(), "a@example.com");
+    }
+
+    #[test]
+    fn debug_output_of_an_account_shows_no_address() {
+        let account = Account {
+            state: State::Active,
+            email: Email::unmasked("secret@example.com"),
+        };
+        assert_eq!(
+            format!("{account:?}"),
+            "Account { state: Active, email: Some(<e-mail>) }"
+        );
+    }
+
+    #[test]
+    fn guarddutys_rule_for_addresses_is_stricter_than_organizations() {
+        let keeps = |text: &str| Email(text.to_owned()).keeps_guardduty_rule();
+        assert!(keeps("a@b.co"));
+        assert!(keeps("new.account+tag@example.com"));
+        assert!(keeps(&format!("{}@example.com", "a".repeat(52))));
+        for bad in [
+            "a@b.c",
+            &format!("{}@example.com", "a".repeat(53)),
+            "@example.com",
+            "someone@",
+            "no-at-sign",
+            "two@at@signs.com",
+            "o'brien@example.com",
+            "a b@example.com",
+            "tab\t@example.com",
+            "percent%@example.com",
+            "amp&@example.com",
+            ".dot@example.com",
+            "a@no-dot",
+            "a@.example.com",
+            "a@example.com-",
+            "a@ex_ample.com",
+            "jürgen@example.com",
+        ] {
+            assert!(!keeps(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! What came in: the raw JSON of an invocation. An operator's call, a reconcile and a batch are recognized by the
+//! member that only they have, events by `eventSource` and `eventName` alone.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::account::{AccountId, Email};
+use crate::message::Message;
+use crate::redacted::Redacted;
+use crate::timestamp::Timestamp;
+
+/// The most accounts per operator's call. Ours: with 34 Regions and everything failing they are 3,400 records, 340 calls
+/// of SQS.
+const MAX_ACCOUNTS_PER_CALL: usize = 100;
+
+/// What an invocation asks for. It has no `Debug`: the bodies of a batch can hold addresses.
+pub enum Event {
+    /// Accounts are to be enrolled in every Region.
+    NewAccounts(NewAccounts),
+    /// A known event that names no account to enroll, and why.
+    Ignored(String),
+    /// A batch of the retry queue.
+    Batch(Vec<Message>),
+    /// The whole organization is to be compared with GuardDuty.
+    Reconcile(Reconcile),
+}
+
+/// What a reconcile is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reconcile {
+    /// Only compare: no call that changes anything is made.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Accounts to enroll in every Region: those of an event, or of an operator's call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccounts {
+    /// The accounts, each once, in the event's order.
+    pub accounts: Vec<NewAccount>,
+    /// The `id` of EventBridge's envelope.
+    pub event_id: Option<String>,
+    /// The event's `eventTime`, else the `time` of EventBridge's envelope.
+    pub time: Option<Timestamp>,
+}
+
+/// An account to enroll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// Its e-mail address: CloudTrail masks it, but a pipeline may not. It serves only if Organizations returns none.
+    pub email: Option<Email>,
+}
+
+/// The input is of an unknown kind, or names no usable account id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidEvent(String);
+
+const ORGANIZATIONS: &str = "organizations.amazonaws.com";
+const CONTROL_TOWER: &str = "controltower.amazonaws.com";
+
+/// What the function takes, for the end of an error message.
+const EXPECTED: &str = "expected an EventBridge event with detail.eventSource and detail.eventName, \
+     {\"accounts\": [\"<12-digit id>\", …]}, {\"reconcile\": {}}, or a batch of the retry queue";
+
+impl Event {
+    /// Reads the payload of an invocation.
+    ///
+    /// ```
+    /// use decisions::event::Event;
+    ///
+    /// let Event::NewAccounts(new) = Event::parse(r#"{"accounts": ["444455556666"]}"#)? else {
+    ///     panic!("an operator's call names accounts to enroll");
+    /// };
+    /// assert_eq!(new.accounts.len(), 1);
+    /// # Ok::<(), decisions::event::InvalidEvent>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it is not JSON, of an unknown kind, or without a usable 12-digit account id.
+    pub fn parse(payload: &str) -> Result<Self, InvalidEvent> {
+        let value: Value = serde_json::from_str(payload).map_err(|error| {
+            InvalidEvent(format!(
+                "the event is not JSON (line {}, column {}); {EXPECTED}",
+                error.line(),
+                error.column()
+            ))
+        })?;
+        Self::of(&value)
+    }
+
+    /// Reads an event that is JSON already.
+    ///
+    /// # Errors
+    /// If it is of an unknown kind, or without a usable 12-digit account id.
+    pub fn of(value: &Value) -> Result<Self, InvalidEvent> {
+        let Value::Object(event) = value else {
+            return Err(InvalidEvent(format!(
+                "the event is {}; {EXPECTED}",
+                kind(value)
+            )));
+        };
+        if let Some(accounts) = event.get("accounts") {
+            return operator_call(event, accounts).map(Self::NewAccounts);
+        }
+        if let Some(request) = event.get("reconcile") {
+            return reconcile(event, request).map(Self::Reconcile);
+        }
+        if let Some(records) = event.get("Records") {
+            return batch(records).map(Self::Batch);
+        }
+        match event.get("detail") {
+            Some(Value::Object(detail)) => from_event_bridge(event, detail),
+            Some(other) => Err(InvalidEvent(format!(
+                "detail is {}; {EXPECTED}",
+                kind(other)
+            ))),
+            None => Err(InvalidEvent(format!(
+                "the event has no detail, accounts, reconcile or Records; {EXPECTED}"
+            ))),
+        }
+    }
+}
+
+/// `{"accounts": ["444455556666", …]}` and nothing else: a misspelt option must not pass unseen.
+fn operator_call(
+    event: &Map<String, Value>,
+    accounts: &Value,
+) -> Result<NewAccounts, InvalidEvent> {
+    if let Some(other) = event.keys().find(|key| *key != "accounts") {
+        return Err(InvalidEvent(format!(
+            "a call with accounts takes nothing else, but has {}",
+            quoted(other)
+        )));
+    }
+    let Some(listed) = accounts.as_array().filter(|listed| !listed.is_empty()) else {
+        return Err(InvalidEvent(format!(
+            "accounts is {}; expected a list of at least one 12-digit account id, each a string",
+            kind(accounts)
+        )));
+    };
+    if listed.len() > MAX_ACCOUNTS_PER_CALL {
+        return Err(InvalidEvent(format!(
+            "accounts has {} ids; one call takes up to {MAX_ACCOUNTS_PER_CALL}: split it",
+            listed.len()
+        )));
+    }
+    let mut new = NewAccounts {
+        accounts: Vec::with_capacity(listed.len()),
+        event_id: None,
+        time: None,
+    };
+    for (index, value) in listed.iter().enumerate() {
+        let id = account_id(value, &format!("accounts[{index}]"))?;
+        if new.accounts.iter().all(|known| known.id != id) {
+            new.accounts.push(NewAccount { id, email: None });
+        }
+    }
+    Ok(new)
+}
+
+/// `{"reconcile": {"dryRun": true}}` and nothing else.
+fn reconcile(event: &Map<String, Value>, request: &Value) -> Result<Reconcile, InvalidEvent> {
+    let expected = "expected {\"reconcile\": {}} or {\"reconcile\": {\"dryRun\": true}}";
+    if event.len() > 1 {
+        return Err(InvalidEvent(format!(
+            "a reconcile takes nothing else; {expected}"
+        )));
+    }
+    if !request.is_object() {
+        return Err(InvalidEvent(format!(
+            "reconcile is {}; {expected}",
+            kind(request)
+        )));
+    }
+    serde_json::from_value(request.clone()).map_err(|error| {
+        InvalidEvent(format!(
+            "reconcile: {}; {expected}",
+            Redacted::new(&error.to_string())
+        ))
+    })
+}
+
+/// The messages of a batch. Their bodies are read one by one, so that a bad one spoils no other.
+fn batch(records: &Value) -> Result<Vec<Message>, InvalidEvent> {
+    let records = records.as_array().map(Vec::as_slice).unwrap_or_default();
+    let from_sqs =
+        |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+    if records.is_empty() || !records.iter().all(from_sqs) {
+        return Err(InvalidEvent(format!(
+            "Records is not a batch of messages whose eventSource is \"aws:sqs\"; {EXPECTED}"
+        )));
+    }
+    let messages = records.iter().enumerate().map(|(index, record)| {
+        let message = Message::of(record);
+        // Without its id a message can be neither acknowledged nor reported as failed.
+        message.ok_or_else(|| InvalidEvent(format!("Records[{index}] has no messageId")))
+    });
+    messages.collect()
+}
+
+fn from_event_bridge(
+    event: &Map<String, Value>,
+    detail: &Map<String, Value>,
+) -> Result<Event, InvalidEvent> {
+    let source = name(detail, "eventSource")?;
+    let event_name = name(detail, "eventName")?;
+    let found = match (source, event_name) {
+        (ORGANIZATIONS, "CreateAccountResult") => created(&details(detail)?)?,
+        (ORGANIZATIONS, "AccountNewAccountOrganization") => {
+            Found::Account(joined_organization(&details(detail)?)?)
+        }
+        (CONTROL_TOWER, "CreateManagedAccount") => {
+            managed(&details(detail)?, "createManagedAccountStatus")?
+        }
+        (CONTROL_TOWER, "UpdateManagedAccount") => {
+            managed(&details(detail)?, "updateManagedAccountStatus")?
+        }
+        (ORGANIZATIONS | CONTROL_TOWER, other) => Found::Nothing(format!(
+            "{} of {source} is not the join of an account",
+            quoted(other)
+        )),
+        _ => {
+            return Err(InvalidEvent(format!(
+                "detail.eventSource {} with detail.eventName {} is not known; expected an event of {ORGANIZATIONS} or {CONTROL_TOWER}",
+                quoted(source),
+                quoted(event_name)
+            )));
+        }
+    };
+    Ok(match found {
+        Found::Nothing(why) => Event::Ignored(why),
+        Found::Account(account) => Event::NewAccounts(NewAccounts {
+            accounts: vec![account],
+            event_id: text(event, "id"),
+            time: time(detail, "eventTime").or_else(|| time(event, "time")),
+        }),
+    })
+}
+
+fn text(event: &Map<String, Value>, key: &str) -> Option<String> {
+    let value = event.get(key)?.as_str()?;
+    Some(Redacted::new(value).to_string())
+}
+
+fn time(event: &Map<String, Value>, key: &str) -> Option<Timestamp> {
+    event.get(key)?.as_str()?.parse().ok()
+}
+
+/// What a known event says.
+enum Found {
+    Account(NewAccount),
+    /// There is nothing to enroll, and why.
+    Nothing(String),
+}
+
+/// `serviceEventDetails`: an object, or the same as a JSON string, as some pipelines hand it on.
+fn details(detail: &Map<String, Value>) -> Result<Map<String, Value>, InvalidEvent> {
+    match detail.get("serviceEventDetails") {
+        Some(Value::String(text)) => {
+            let parsed = serde_json::from_str(text).unwrap_or(Value::Null);
+            object(Some(&parsed), "serviceEventDetails (a string)")
+        }
+        other => object(other, "serviceEventDetails"),
+    }
+}
+
+/// An account id and, perhaps, an address from one object.
+fn joined(object: &Map<String, Value>, path: &str) -> Result<NewAccount, InvalidEvent> {
+    let id = object.get("accountId").unwrap_or(&Value::Null);
+    Ok(NewAccount {
+        id: account_id(id, &format!("{path}.accountId"))?,
+        email: email(object),
+    })
+}
+
+/// The layout of this event is not published: the id is looked for in the details themselves, then one level
+/// below. More than one id is an error, never a choice.
+fn joined_organization(details: &Map<String, Value>) -> Result<NewAccount, InvalidEvent> {
+    let here = |object: &Map<String, Value>| -> Vec<(Value, Option<Email>)> {
+        let ids = ["accountId", "memberAccountId"];
+        let ids = ids.iter().filter_map(|key| object.get(*key));
+        ids.map(|id| (id.clone(), email(object))).collect()
+    };
+    let mut candidates = here(details);
+    if candidates.is_empty() {
+        candidates = details
+            .values()
+            .filter_map(Value::as_object)
+            .flat_map(here)
+            .collect();
+    }
+    let path = "serviceEventDetails.accountId";
+    let mut found: Option<NewAccount> = None;
+    for (value, email) in candidates {
+        let id = account_id(&value, path)?;
+        match &found {
+            Some(other) if other.id != id => {
+                return Err(InvalidEvent(format!(
+                    "serviceEventDetails names two accounts, {} and {id}",
+                    other.id
+                )));
+            }
+            Some(_) => {}
+            None => found = Some(NewAccount { id, email }),
+        }
+    }
+    found.ok_or_else(|| {
+        InvalidEvent(
+            "serviceEventDetails names no account: expected accountId or memberAccountId"
+                .to_owned(),
+        )
+    })
+}
+
+/// A failed creation has no account, and nobody here can mend it.
+fn created(details: &Map<String, Value>) -> Result<Found, InvalidEvent> {
+    let key = "createAccountStatus";
+    let status = object(details.get(key), key)?;
+    if has_failed(&status) {
+        return Ok(failure(&status, "failureReason"));
+    }
+    joined(&status, key).map(Found::Account)
+}
+
+/// Control Tower's failure can come before or after the account was made. With an id, Organizations is asked
+/// what became of the account; without one there is nothing to enroll.
+fn managed(details: &Map<String, Value>, key: &str) -> Result<Found, InvalidEvent> {
+    let status = object(details.get(key), key)?;
+    let path = format!("{key}.account");
+    let account = object(status.get("account"), &path).and_then(|account| joined(&account, &path));
+    match account {
+        Err(_) if has_failed(&status) => Ok(failure(&status, "message")),
+        other => other.map(Found::Account),
+    }
+}
+
+fn has_failed(status: &Map<String, Value>) -> bool {
+    status.get("state").and_then(Value::as_str) == Some("FAILED")
+}
+
+fn failure(status: &Map<String, Value>, why: &str) -> Found {
+    let why = status.get(why).and_then(Value::as_str);
+    let why = Redacted::new(why.unwrap_or("no reason given"));
+    Found::Nothing(format!("no account came of it: {why}"))
+}
+
+fn email(object: &Map<String, Value>) -> Option<Email> {
+    let keys = ["email", "accountEmail"];
+    keys.iter()
+        .filter_map(|key| object.get(*key)?.as_str())
+        .find_map(Email::unmasked)
+}
+
+fn name<'a>(detail: &'a Map<String, Value>, key: &str) -> Result<&'a str, InvalidEvent> {
+    match detail.get(key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(InvalidEvent(format!(
+            "detail.{key} is {}; expected a string",
+            kind(other)
+        ))),
+        None => Err(InvalidEvent(format!("detail.{key} is missing; {EXPECTED}"))),
+    }
+}
+
+fn object(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, InvalidEvent> {
+    match value {
+        Some(Value::Object(object)) => Ok(object.clone()),
+        Some(other) => Err(InvalidEvent(format!(
+            "{path} is {}; expected an object",
+            kind(other)
+        ))),
+        None => Err(InvalidEvent(format!("{path} is missing"))),
+    }
+}
+
+fn account_id(value: &Value, path: &str) -> Result<AccountId, InvalidEvent> {
+    let wrong = |what: String| {
+        InvalidEvent(format!(
+            "{path} is {what}; expected a string of exactly 12 digits"
+        ))
+    };
+    match value {
+        Value::String(text) => text.parse().map_err(|_| wrong(quoted(text))),
+        other => Err(wrong(kind(other))),
+    }
+}
+
+/// A value of the event inside a message: without an address, and short.
+fn quoted(text: &str) -> String {
+    let safe = Redacted::new(text).to_string();
+    match safe.char_indices().nth(64) {
+        Some((end, _)) => format!("{:?}…", safe.get(..end).unwrap_or_default()),
+        None => format!("{safe:?}"),
+    }
+}
+
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "missing or null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(text) => format!("the text {}", quoted(text)),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}

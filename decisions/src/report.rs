@@ -1,0 +1,264 @@
+//! What a reconcile found and did, for a person, a metric, and an auditor: counts by Region, and the accounts up to a
+//! limit.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use crate::account::AccountId;
+use crate::membership::{Membership, left_suspended};
+use crate::outcome::{Outcome, Status};
+use crate::reason::Reason;
+use crate::redacted::Redacted;
+use crate::region::Region;
+use crate::timestamp::Timestamp;
+
+/// The most accounts that are not `Enabled`, and the most stale members, that a Region's report names. Ours: 34 Regions
+/// with texts of 300 characters of 4 bytes are 5 MB, and Lambda's reply takes 6 MB (Lambda quotas).
+const MAX_NAMED_PER_REGION: usize = 100;
+
+/// The longest text of an account in the report, in characters. No known answer of GuardDuty is longer than 200.
+const MAX_RESULT_CHARACTERS: usize = 300;
+
+/// The report of one run.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Whether nothing was to be changed.
+    pub dry_run: bool,
+    /// When the run started (RFC 3339, UTC).
+    pub started_at: Option<Timestamp>,
+    /// When it ended (RFC 3339, UTC).
+    pub ended_at: Option<Timestamp>,
+    /// Whether every member was listed and every missing pair had its attempt, before the cutoff. The attempt can have
+    /// failed all the same: `gap` says so.
+    pub complete: bool,
+    /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
+    /// where the accounts or the Regions could not be listed: how much is missing is not known then.
+    pub gap: Option<usize>,
+    /// How many accounts the organization has.
+    pub accounts_listed: Option<usize>,
+    /// How many of them should be members: ACTIVE, not the administrator, not excluded.
+    pub accounts_expected: Option<usize>,
+    /// How many of them have a state that this version does not know. They are left alone, and the run is not complete.
+    pub accounts_of_unknown_state: usize,
+    /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
+    pub throttled: usize,
+    /// Why the accounts or the Regions could not be listed, if that is so: nothing was compared then.
+    pub blocked: Option<Blocked>,
+    /// Each Region's part.
+    pub regions: BTreeMap<Region, RegionReport>,
+}
+
+/// One Region's part.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionReport {
+    /// Why the Region could not be compared, or its gap not worked through.
+    pub blocked: Option<Blocked>,
+    /// Accounts that should be members here.
+    pub expected: usize,
+    /// Members that were `Enabled` before.
+    pub enabled: usize,
+    /// Members that were made or resumed now, and seen `Enabled`.
+    pub enrolled: usize,
+    /// Accounts that a dry run left as they are.
+    pub missing: usize,
+    /// Accounts that are not `Enabled` after their attempt, or that someone suspended, by reason.
+    pub not_enabled: BTreeMap<&'static str, usize>,
+    /// Accounts that there was no time for, or whose turn did not come because the Region was blocked.
+    pub not_attempted: usize,
+    /// Pages of `ListMembers` and accounts that were throttled beyond the SDK's own retries, and were tried again.
+    pub throttled: usize,
+    /// Members that were not among the organization's accounts when these were listed. They are reported, not removed:
+    /// an account that joined during the run is one of them, and so is a member by invitation.
+    pub stale: usize,
+    /// The organization's setting: `NEW`, `ALL` or `NONE`.
+    pub auto_enable: Option<String>,
+    /// Whether GuardDuty takes no more members.
+    pub member_account_limit_reached: Option<bool>,
+    /// The first accounts that are not `Enabled`.
+    pub accounts: Vec<AccountReport>,
+    /// The first of those members.
+    pub stale_accounts: Vec<AccountId>,
+}
+
+/// Why something could not be compared, and what to do.
+#[derive(Debug, Serialize)]
+pub struct Blocked {
+    /// The reason's code.
+    pub reason: &'static str,
+    /// AWS's own words, or what was seen where AWS said nothing.
+    pub result: Option<Redacted>,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// An account that is not `Enabled`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountReport {
+    /// The account.
+    pub account_id: AccountId,
+    /// The outcome's name; none for what a dry run leaves as it is: that ends no pair.
+    pub outcome: Option<&'static str>,
+    /// The reason's code.
+    pub reason: Option<&'static str>,
+    /// AWS's own words, or what was seen where AWS said nothing.
+    pub result: Option<Redacted>,
+}
+
+impl Blocked {
+    /// By a call that ended so.
+    #[must_use]
+    pub fn by(outcome: &Outcome) -> Self {
+        let reason = outcome.reason.unwrap_or(Reason::Unknown);
+        Self {
+            reason: reason.code(),
+            result: outcome.result.clone(),
+            remedy: reason.remedy(),
+        }
+    }
+}
+
+impl RegionReport {
+    /// Counts how an account ended. One that met the deadline was not attempted, which [`Self::close`] counts.
+    pub fn count(&mut self, account: AccountId, outcome: &Outcome) {
+        let reason = match (outcome.status, outcome.reason) {
+            (Status::Enrolled, _) => {
+                self.enrolled += 1;
+                return;
+            }
+            (_, None) => {
+                self.enabled += 1;
+                return;
+            }
+            (_, Some(Reason::Deadline)) => return,
+            (_, Some(reason)) => reason.code(),
+        };
+        *self.not_enabled.entry(reason).or_default() += 1;
+        self.name(AccountReport {
+            account_id: account,
+            outcome: Some(outcome.status.name()),
+            reason: Some(reason),
+            result: outcome
+                .result
+                .as_ref()
+                .map(|text| text.cut(MAX_RESULT_CHARACTERS)),
+        });
+    }
+
+    /// Counts an account that a dry run leaves as it is.
+    pub fn count_missing(&mut self, account: AccountId, membership: Membership) {
+        self.missing += 1;
+        let suspended = (membership == Membership::SUSPENDED).then(left_suspended);
+        self.name(AccountReport {
+            account_id: account,
+            outcome: None,
+            reason: None,
+            result: suspended.and_then(|outcome| outcome.result),
+        });
+    }
+
+    /// Counts a member that was not among the organization's accounts when these were listed.
+    pub fn count_stale(&mut self, account: AccountId) {
+        self.stale += 1;
+        if self.stale_accounts.len() < MAX_NAMED_PER_REGION {
+            self.stale_accounts.push(account);
+        }
+    }
+
+    fn name(&mut self, account: AccountReport) {
+        if self.accounts.len() < MAX_NAMED_PER_REGION {
+            self.accounts.push(account);
+        }
+    }
+
+    /// Counts every remaining expected account as not attempted.
+    pub fn close(&mut self, expected: usize) {
+        let counted = self.enabled + self.enrolled + self.missing + self.failed();
+        self.expected = expected;
+        self.not_attempted = expected.saturating_sub(counted);
+    }
+
+    fn failed(&self) -> usize {
+        self.not_enabled.values().sum()
+    }
+
+    /// Accounts that should be `Enabled` here and are not known to be.
+    #[must_use]
+    pub fn gap(&self) -> usize {
+        self.missing + self.not_attempted + self.failed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> AccountId {
+        format!("{number:012}").parse().unwrap()
+    }
+
+    #[test]
+    fn every_expected_account_is_counted_exactly_once() {
+        let mut report = RegionReport {
+            enabled: 10,
+            ..RegionReport::default()
+        };
+        report.count(id(1), &Outcome::enrolled());
+        report.count(id(2), &Outcome::already_enabled());
+        report.count(id(3), &Outcome::because(Reason::EmailRejected));
+        report.count(id(5), &Outcome::because(Reason::Deadline));
+        report.count_missing(id(4), Membership::NotEnabled(Reason::NotYetEnabled));
+        report.close(20);
+        let counts = (report.enabled, report.enrolled, report.missing);
+        assert_eq!(counts, (11, 1, 1));
+        assert_eq!(report.not_enabled, BTreeMap::from([("email-rejected", 1)]));
+        assert_eq!(report.not_attempted, 6);
+        assert_eq!(report.gap(), 8);
+    }
+
+    #[test]
+    fn what_blocked_a_region_is_told_with_its_remedy() {
+        let outcome = Outcome::because(Reason::AccessDenied).saying("no");
+        let blocked = Blocked::by(&outcome);
+        let remedy = Reason::AccessDenied.remedy();
+        assert_eq!((blocked.reason, blocked.remedy), ("access-denied", remedy));
+        assert_eq!(blocked.result, outcome.result);
+    }
+
+    #[test]
+    fn the_largest_report_fits_lambdas_reply() {
+        for character in ["x", "\"", "ä", "\u{1f6a8}"] {
+            check_size(&character.repeat(2_000));
+        }
+    }
+
+    fn check_size(text: &str) {
+        let mut regions = BTreeMap::new();
+        let outcome = Outcome::because(Reason::ManagementAccountNotEnabled).saying(text);
+        for number in 0..40 {
+            let mut region = RegionReport::default();
+            for account in 0..1_000 {
+                region.count(id(account), &outcome);
+                region.count_stale(id(account));
+            }
+            regions.insert(Region::named(&format!("eu-west-{number}")).unwrap(), region);
+        }
+        let report = Report {
+            regions,
+            ..Report::default()
+        };
+        let size = serde_json::to_string(&report).unwrap().len();
+        assert!(size < 6_000_000, "{size} bytes");
+        let first = report.regions.values().next().unwrap();
+        assert_eq!(
+            (first.accounts.len(), first.stale_accounts.len()),
+            (100, 100)
+        );
+        assert_eq!((first.gap(), first.stale), (1_000, 1_000));
+    }
+}

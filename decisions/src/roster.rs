@@ -1,0 +1,146 @@
+//! The organization's accounts, held once for all Regions: which of them should be members, and which others exist.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::account::{Account, AccountId, Email, State};
+use crate::configuration::Configuration;
+
+/// The organization's accounts. An account that was listed twice counts once.
+#[derive(Debug, Default)]
+pub struct Roster {
+    expected: Vec<(AccountId, Option<Email>)>,
+    others: BTreeSet<AccountId>,
+    of_unknown_state: usize,
+}
+
+impl Roster {
+    /// Expects the ACTIVE accounts, except the administrator and the excluded.
+    #[must_use]
+    pub fn of(listed: BTreeMap<AccountId, Account>, configuration: &Configuration) -> Self {
+        let mut roster = Self::default();
+        for (id, account) in listed {
+            let unknown = matches!(account.state, State::Unknown(_));
+            roster.of_unknown_state += usize::from(unknown);
+            let wanted = account.state == State::Active
+                && id != configuration.administrator
+                && !configuration.excluded.contains(&id);
+            if wanted {
+                roster.expected.push((id, account.email));
+            } else {
+                roster.others.insert(id);
+            }
+        }
+        roster.expected.shrink_to_fit();
+        roster
+    }
+
+    /// The accounts that should be members, in the order of their ids.
+    #[must_use]
+    pub fn expected(&self) -> &[(AccountId, Option<Email>)] {
+        &self.expected
+    }
+
+    /// An account's index among those that should be members.
+    #[must_use]
+    pub fn index_of(&self, id: AccountId) -> Option<usize> {
+        self.expected.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+
+    /// Whether the organization has the account at all.
+    #[must_use]
+    pub fn knows(&self, id: AccountId) -> bool {
+        self.index_of(id).is_some() || self.others.contains(&id)
+    }
+
+    /// How many accounts have a state that this version does not know, so that nobody can say whether they should be
+    /// members.
+    #[must_use]
+    pub fn of_unknown_state(&self) -> usize {
+        self.of_unknown_state
+    }
+
+    /// How many accounts the organization has.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.expected.len() + self.others.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::ToOwned;
+
+    use super::*;
+
+    const ADMINISTRATOR: &str = "222222222222";
+    const EXCLUDED: &str = "333333333333";
+
+    fn id(text: &str) -> AccountId {
+        text.parse().unwrap()
+    }
+
+    fn roster(accounts: &[(&str, State)]) -> Roster {
+        let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/{ADMINISTRATOR}/{name}");
+        let configuration = Configuration::read(|name| match name {
+            "ADMIN_ACCOUNT_ID" => Some(ADMINISTRATOR.to_owned()),
+            "EXCLUDED_ACCOUNTS" => Some(EXCLUDED.to_owned()),
+            "DEAD_LETTER_QUEUE_URL" => Some(queue("dead")),
+            "RETRY_QUEUE_URL" => Some(queue("retry")),
+            _ => None,
+        });
+        let listed = accounts.iter().map(|(account, state)| {
+            let account = (id(account), state.clone());
+            (
+                account.0,
+                Account {
+                    state: account.1,
+                    email: Email::unmasked("a@example.com"),
+                },
+            )
+        });
+        Roster::of(listed.collect(), &configuration.unwrap())
+    }
+
+    #[test]
+    fn only_active_accounts_are_expected_without_the_administrator_and_the_excluded() {
+        let roster = roster(&[
+            ("444444444444", State::Active),
+            (ADMINISTRATOR, State::Active),
+            (EXCLUDED, State::Active),
+            ("555555555555", State::PendingActivation),
+            ("666666666666", State::Suspended),
+            ("777777777777", State::PendingClosure),
+            ("888888888888", State::Closed),
+            ("999999999999", State::Unknown("NEW".to_owned())),
+            ("999999999998", State::Unknown("none".to_owned())),
+        ]);
+        let expected: Vec<_> = roster.expected().iter().map(|(id, _)| *id).collect();
+        assert_eq!(expected, [id("444444444444")]);
+        assert_eq!(roster.listed(), 9);
+        assert_eq!(roster.of_unknown_state(), 2);
+    }
+
+    #[test]
+    fn an_account_that_is_not_expected_is_still_known_and_a_stranger_is_not() {
+        let roster = roster(&[
+            ("444444444444", State::Active),
+            ("555555555555", State::Closed),
+        ]);
+        assert!(roster.knows(id("444444444444")) && roster.knows(id("555555555555")));
+        assert!(!roster.knows(id("666666666666")));
+    }
+
+    #[test]
+    fn an_expected_account_has_an_index_of_its_own_and_no_other_has_one() {
+        let roster = roster(&[
+            ("444444444444", State::Active),
+            ("555555555555", State::Closed),
+            ("666666666666", State::Active),
+        ]);
+        assert_eq!(roster.index_of(id("444444444444")), Some(0));
+        assert_eq!(roster.index_of(id("666666666666")), Some(1));
+        assert_eq!(roster.index_of(id("555555555555")), None);
+        assert_eq!(roster.index_of(id("777777777777")), None);
+    }
+}

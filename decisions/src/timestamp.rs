@@ -1,0 +1,102 @@
+//! A moment, read and written as RFC 3339 in UTC.
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use serde::{Serialize, Serializer};
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment in UTC. Whoever has a clock makes one; this crate only compares and shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(UtcDateTime);
+
+/// The text is not an RFC 3339 time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an RFC 3339 time such as 2026-05-28T20:26:40Z")]
+pub struct NotATimestamp;
+
+impl Timestamp {
+    /// The moment this long after 1970, in whole seconds. `None` beyond the year 9999.
+    #[must_use]
+    pub fn since_1970(elapsed: Duration) -> Option<Self> {
+        let seconds = i64::try_from(elapsed.as_secs()).ok()?;
+        UtcDateTime::from_unix_timestamp(seconds).ok().map(Self)
+    }
+
+    /// The time from `earlier` until this moment; `None` if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Option<Duration> {
+        Duration::try_from(self.0 - earlier.0).ok()
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+        let time = UtcDateTime::parse(text, &Rfc3339);
+        time.map(Self).map_err(|_| NotATimestamp)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_timestamp_is_shown_in_utc() {
+        for (text, shown) in [
+            ("2026-05-28T20:26:40Z", "2026-05-28T20:26:40Z"),
+            ("2026-05-28T20:26:40.123Z", "2026-05-28T20:26:40.123Z"),
+            ("2026-05-28T22:26:40+02:00", "2026-05-28T20:26:40Z"),
+        ] {
+            assert_eq!(time(text).to_string(), shown);
+        }
+        let made = Timestamp::since_1970(Duration::from_millis(1_779_999_999_900)).unwrap();
+        assert_eq!(made.to_string(), "2026-05-28T20:26:39Z");
+        assert_eq!(Timestamp::since_1970(Duration::MAX), None);
+    }
+
+    #[test]
+    fn a_timestamp_stays_short_however_many_digits_it_was_written_with() {
+        let text = format!("2026-05-28T20:26:40.{}Z", "1".repeat(1_000));
+        assert!(
+            text.parse()
+                .is_ok_and(|time: Timestamp| time.to_string().len() < 40)
+        );
+    }
+
+    #[test]
+    fn any_other_text_is_not_a_timestamp() {
+        for text in ["", "May 28, 2026", "2026-05-28", "2026-13-28T20:26:40Z"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATimestamp), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_since_a_later_moment_is_unknown() {
+        let (early, late) = (time("2026-05-28T20:26:37.5Z"), time("2026-05-28T20:26:40Z"));
+        assert_eq!(late.since(early), Some(Duration::from_millis(2_500)));
+        assert_eq!(early.since(late), None);
+    }
+}
