@@ -1,20 +1,21 @@
-//! One invocation as Lambda announces it, and how its time is shared out.
+//! One invocation as Lambda announces it, how its time is divided, and why it can fail.
 
 use std::time::Duration;
 
+use decisions::event::InvalidEvent;
 use tokio::time::Instant;
 
-/// The time kept back at the end of an invocation for handing pairs on. Ours: a connection, a
-/// `SendMessageBatch` and its retries; never more than half of what is left.
-const HAND_ON_RESERVE: Duration = Duration::from_secs(10);
+/// The time kept back at the end of an invocation for the queues. Ours: a connection, a `SendMessageBatch` and its
+/// retries; never more than half of what is left.
+const QUEUE_RESERVE: Duration = Duration::from_secs(10);
 
-/// The time kept back for the reply itself. Ours: the runtime posts it to an address of the same machine.
+/// The time kept back for the reply. Ours: the runtime posts it to an address on the same machine.
 const REPLY_RESERVE: Duration = Duration::from_millis(500);
 
 /// What is said of a call that was not answered while there was time.
-pub const NO_ANSWER: &str = "no answer before the deadline";
+pub(crate) const NO_ANSWER: &str = "no answer before the deadline";
 
-/// What Lambda says of an invocation.
+/// One invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// Its request id.
@@ -24,18 +25,29 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// When the work on pairs must end, so that there is time to hand them on. Asked once, at the start.
-    #[must_use]
-    pub fn cutoff(&self) -> Instant {
+    /// When the work on pairs must end, so that there is time for the queues. Asked once, at the start.
+    pub(crate) fn cutoff(&self) -> Instant {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        self.deadline - HAND_ON_RESERVE.min(left / 2)
+        self.deadline - QUEUE_RESERVE.min(left / 2)
     }
 
     /// When the last call must have been answered, so that there is time to reply.
-    #[must_use]
-    pub fn last_answer(&self) -> Instant {
+    pub(crate) fn last_answer(&self) -> Instant {
         self.deadline - REPLY_RESERVE
     }
+}
+
+/// Why an invocation failed. Lambda runs an asynchronous one again, then hands it to the dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The input is of an unknown kind.
+    #[error(transparent)]
+    InvalidEvent(#[from] InvalidEvent),
+    /// A pair could not be sent to a queue, or not even be named.
+    #[error(
+        "{0}. Nothing is lost: Lambda runs an event again and then keeps it in the dead-letter queue; a call that waits for its reply must be made again"
+    )]
+    NotEnqueued(String),
 }
 
 #[cfg(test)]

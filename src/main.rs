@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use guardduty_enroller::configuration::Configuration;
+use decisions::configuration::Configuration;
 use guardduty_enroller::handler::Handler;
-use guardduty_enroller::{aws, logging, metrics, runtime};
+use guardduty_enroller::observe::{log_format, metrics};
+use guardduty_enroller::{aws, runtime};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     let variable = |name: &str| std::env::var(name).ok();
-    logging::start(variable);
+    log_format::start(variable);
     metrics::start()?;
     match Configuration::read(variable) {
         Ok(configuration) => {

@@ -4,20 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use decisions::configuration::InvalidConfiguration;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, layers, service_fn};
 use lambda_runtime_api_client::{BoxError, Client, body::Body, build_request};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::configuration::InvalidConfiguration;
-use crate::handler::{Error, Handler};
-use crate::invocation::Invocation;
+use crate::handler::Handler;
+use crate::invocation::{Error, Invocation};
 
 /// Takes invocations until the environment ends.
 ///
 /// # Errors
-/// Where the Runtime API is out of reach.
+/// If the Runtime API is out of reach.
 pub async fn serve(handler: Handler) -> Result<(), BoxError> {
     let handler = Arc::new(handler);
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
@@ -63,7 +63,7 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let error_type = match error {
             Error::InvalidEvent(_) => "InvalidEvent",
-            Error::NotHandedOn(_) => "NotHandedOn",
+            Error::NotEnqueued(_) => "NotEnqueued",
         };
         Self {
             error_type: error_type.to_owned(),
@@ -107,7 +107,7 @@ fn quoted_unless_json(payload: &[u8]) -> Option<String> {
 /// the reply of every invocation and not only in a log.
 ///
 /// # Errors
-/// Where the Runtime API is out of reach.
+/// If the Runtime API is out of reach.
 pub async fn cannot_start(error: &InvalidConfiguration) -> Result<(), BoxError> {
     let diagnostic = Diagnostic {
         error_type: "InvalidConfiguration".to_owned(),

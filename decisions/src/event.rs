@@ -214,7 +214,7 @@ fn from_event_bridge(
     let event_name = name(detail, "eventName")?;
     let found = match (source, event_name) {
         (ORGANIZATIONS, "CreateAccountResult") => created(&details(detail)?)?,
-        (ORGANIZATIONS, "AccountNewAccountOrganization") => {
+        (ORGANIZATIONS, "AccountJoinedOrganization") => {
             Found::Account(joined_organization(&details(detail)?)?)
         }
         (CONTROL_TOWER, "CreateManagedAccount") => {

@@ -107,7 +107,7 @@ mod tests {
             account: "444455556666".parse().unwrap(),
             region: Region::known("eu-west-1").unwrap(),
         };
-        let now = Timestamp::since_1970(Duration::from_millis(1_779_999_999_900)).unwrap();
+        let now = Timestamp::since_1970(Duration::from_millis(1_779_999_999_900));
         QueuedPair::of(&pair, outcome, &origin, now).map(|record| json!(record))
     }
 

@@ -23,20 +23,20 @@ const MAX_NAMED_PER_REGION: usize = 100;
 const MAX_RESULT_CHARACTERS: usize = 300;
 
 /// The report of one run.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Whether nothing was to be changed.
     pub dry_run: bool,
     /// When the run started (RFC 3339, UTC).
-    pub started_at: Option<Timestamp>,
+    pub started_at: Timestamp,
     /// When it ended (RFC 3339, UTC).
-    pub ended_at: Option<Timestamp>,
-    /// Whether every member was listed and every missing pair had its attempt, before the cutoff. The attempt can have
-    /// failed all the same: `gap` says so.
+    pub ended_at: Timestamp,
+    /// Whether every member was listed and every missing pair had its attempt before the cutoff. The attempt may have
+    /// failed: `gap` says so.
     pub complete: bool,
-    /// Pairs that should be `Enabled` and are not known to be at the end: the gap. `None` (`null`), like the next two,
-    /// where the accounts or the Regions could not be listed: how much is missing is not known then.
+    /// Pairs that should be `Enabled` and are not known to be at the end. `None` (`null`), like the next two, if the
+    /// accounts or the Regions could not be listed, because nobody knows then how much is missing.
     pub gap: Option<usize>,
     /// How many accounts the organization has.
     pub accounts_listed: Option<usize>,
@@ -46,7 +46,7 @@ pub struct Report {
     pub accounts_of_unknown_state: usize,
     /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
     pub throttled: usize,
-    /// Why the accounts or the Regions could not be listed, if that is so: nothing was compared then.
+    /// Why the accounts or the Regions could not be listed, so that nothing was compared.
     pub blocked: Option<Blocked>,
     /// Each Region's part.
     pub regions: BTreeMap<Region, RegionReport>,
@@ -90,7 +90,7 @@ pub struct RegionReport {
 pub struct Blocked {
     /// The reason's code.
     pub reason: &'static str,
-    /// AWS's own words, or what was seen where AWS said nothing.
+    /// AWS's own words, or what was seen if AWS said nothing.
     pub result: Option<Redacted>,
     /// What to do.
     pub remedy: &'static str,
@@ -102,12 +102,47 @@ pub struct Blocked {
 pub struct AccountReport {
     /// The account.
     pub account_id: AccountId,
-    /// The outcome's name; none for what a dry run leaves as it is: that ends no pair.
+    /// The status's name; `None` for what a dry run leaves as it is.
     pub outcome: Option<&'static str>,
     /// The reason's code.
     pub reason: Option<&'static str>,
-    /// AWS's own words, or what was seen where AWS said nothing.
+    /// AWS's own words, or what was seen if AWS said nothing.
     pub result: Option<Redacted>,
+}
+
+impl Report {
+    /// The report of a run that starts now and has compared nothing yet.
+    #[must_use]
+    pub fn new(dry_run: bool, now: Timestamp) -> Self {
+        Self {
+            dry_run,
+            started_at: now,
+            ended_at: now,
+            complete: false,
+            gap: None,
+            accounts_listed: None,
+            accounts_expected: None,
+            accounts_of_unknown_state: 0,
+            throttled: 0,
+            blocked: None,
+            regions: BTreeMap::new(),
+        }
+    }
+
+    /// Takes each Region's part, and so knows the gap.
+    pub fn compared(&mut self, regions: BTreeMap<Region, RegionReport>) {
+        self.gap = Some(regions.values().map(RegionReport::gap).sum());
+        self.regions = regions;
+    }
+
+    /// Ends the report.
+    pub fn end(&mut self, now: Timestamp) {
+        let is_done = |part: &RegionReport| part.blocked.is_none() && part.not_attempted == 0;
+        self.complete = self.blocked.is_none()
+            && self.accounts_of_unknown_state == 0
+            && self.regions.values().all(is_done);
+        self.ended_at = now;
+    }
 }
 
 impl Blocked {
@@ -248,10 +283,8 @@ mod tests {
             }
             regions.insert(Region::named(&format!("eu-west-{number}")).unwrap(), region);
         }
-        let report = Report {
-            regions,
-            ..Report::default()
-        };
+        let mut report = Report::new(false, Timestamp::since_1970(core::time::Duration::ZERO));
+        report.compared(regions);
         let size = serde_json::to_string(&report).unwrap().len();
         assert!(size < 6_000_000, "{size} bytes");
         let first = report.regions.values().next().unwrap();

@@ -1,0 +1,384 @@
+//! GuardDuty in one Region, as seen from the delegated administrator: the only place that calls its SDK.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use aws_sdk_guardduty::Client;
+use aws_sdk_guardduty::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_guardduty::config::retry::RetryPartition;
+use aws_sdk_guardduty::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_guardduty::error::BoxError;
+use aws_sdk_guardduty::types::{AccountDetail, Member, UnprocessedAccount};
+use decisions::account::{AccountId, Email};
+use decisions::call_error::{CallError, Failure};
+use decisions::classify;
+use decisions::enrollment::Answer;
+use decisions::operation::Operation;
+use decisions::reason::Reason;
+use decisions::redacted::Redacted;
+use decisions::region::Region;
+
+use crate::aws::error;
+
+/// The most members on a page of `ListMembers` (GuardDuty API reference).
+const MEMBERS_PER_PAGE: i32 = 50;
+
+/// GuardDuty in every Region that was asked for so far; kept while the environment lives.
+#[derive(Debug)]
+pub(crate) struct GuardDuty {
+    aws: SdkConfig,
+    regions: Mutex<BTreeMap<Region, Arc<RegionalGuardDuty>>>,
+}
+
+impl GuardDuty {
+    /// No client is built before its Region is asked for.
+    pub(crate) fn new(aws: &SdkConfig) -> Self {
+        Self {
+            aws: aws.clone(),
+            regions: Mutex::default(),
+        }
+    }
+
+    /// GuardDuty in `region`.
+    pub(crate) fn in_region(&self, region: &Region) -> Arc<RegionalGuardDuty> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let regional = regions
+            .entry(region.clone())
+            .or_insert_with(|| Arc::new(RegionalGuardDuty::new(&self.aws, region)));
+        Arc::clone(regional)
+    }
+}
+
+/// GuardDuty in one Region, with the detector once it was looked up.
+#[derive(Debug)]
+pub(crate) struct RegionalGuardDuty {
+    region: Region,
+    client: Client,
+    detector_id: Mutex<Option<String>>,
+}
+
+/// A page of `ListMembers`.
+#[derive(Debug)]
+pub(crate) struct MemberPage {
+    /// `relationshipStatus` by account.
+    pub(crate) status: Vec<(AccountId, String)>,
+    /// The token of the next page, if there is one.
+    pub(crate) next: Option<String>,
+}
+
+/// The organization's settings in a Region.
+#[derive(Debug)]
+pub(crate) struct OrganizationSettings {
+    /// `autoEnableOrganizationMembers`: `NEW`, `ALL` or `NONE`.
+    pub(crate) auto_enable: Option<String>,
+    /// `memberAccountLimitReached`.
+    pub(crate) member_limit_reached: Option<bool>,
+}
+
+impl RegionalGuardDuty {
+    fn new(aws: &SdkConfig, region: &Region) -> Self {
+        let config = aws_sdk_guardduty::config::Builder::from(aws)
+            .region(aws_sdk_guardduty::config::Region::new(
+                region.as_str().to_owned(),
+            ))
+            // A retry budget of this client's own. The SDK's default is one for each Region too, but static: the
+            // environments of one process, as tests have them, would share it.
+            .retry_partition(RetryPartition::custom(format!("guardduty-{region}")).build())
+            .interceptor(NoEmptyAnswer)
+            .build();
+        Self {
+            region: region.clone(),
+            client: Client::from_conf(config),
+            detector_id: Mutex::default(),
+        }
+    }
+
+    /// The Region.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// `GetMembers` for up to 50 accounts.
+    ///
+    /// # Errors
+    /// If there was no answer; nothing is known of the accounts then.
+    pub(crate) async fn get_members(&self, accounts: &[AccountId]) -> Result<Answer, CallError> {
+        self.at_detector(Operation::GetMembers, async |detector_id| {
+            let call = self.client.get_members().detector_id(detector_id);
+            let reply = call.set_account_ids(Some(ids(accounts))).send().await;
+            let reply = reply.map_err(error::failure)?;
+            let members = statuses(reply.members()).collect();
+            Ok(answer(detector_id, members, reply.unprocessed_accounts()))
+        })
+        .await
+    }
+
+    /// `CreateMembers` for up to 50 accounts.
+    ///
+    /// # Errors
+    /// If there was no answer; the call may have taken effect.
+    pub(crate) async fn create_members(
+        &self,
+        accounts: &[(AccountId, Email)],
+    ) -> Result<Answer, CallError> {
+        self.at_detector(Operation::CreateMembers, async |detector_id| {
+            let details = accounts.iter().map(|(id, email)| {
+                AccountDetail::builder()
+                    .account_id(id.to_string())
+                    .email(email.expose())
+                    .build()
+            });
+            let call = self.client.create_members().detector_id(detector_id);
+            let reply = call
+                .set_account_details(Some(details.collect()))
+                .send()
+                .await;
+            let reply = reply.map_err(error::failure)?;
+            Ok(answer(
+                detector_id,
+                BTreeMap::new(),
+                reply.unprocessed_accounts(),
+            ))
+        })
+        .await
+    }
+
+    /// `StartMonitoringMembers` for up to 50 suspended members.
+    ///
+    /// # Errors
+    /// If there was no answer; the call may have taken effect.
+    pub(crate) async fn start_monitoring_members(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<Answer, CallError> {
+        self.at_detector(Operation::StartMonitoringMembers, async |detector_id| {
+            let call = self
+                .client
+                .start_monitoring_members()
+                .detector_id(detector_id);
+            let reply = call.set_account_ids(Some(ids(accounts))).send().await;
+            let reply = reply.map_err(error::failure)?;
+            Ok(answer(
+                detector_id,
+                BTreeMap::new(),
+                reply.unprocessed_accounts(),
+            ))
+        })
+        .await
+    }
+
+    /// `DescribeOrganizationConfiguration`: only the delegated administrator gets an answer.
+    ///
+    /// # Errors
+    /// If there was no answer.
+    pub(crate) async fn describe_organization_configuration(
+        &self,
+    ) -> Result<OrganizationSettings, CallError> {
+        let operation = Operation::DescribeOrganizationConfiguration;
+        self.at_detector(operation, async |detector_id| {
+            let call = self.client.describe_organization_configuration();
+            let reply = call.detector_id(detector_id).send().await;
+            let reply = reply.map_err(error::failure)?;
+            let auto_enable = reply.auto_enable_organization_members();
+            Ok(OrganizationSettings {
+                auto_enable: auto_enable.map(|setting| setting.as_str().to_owned()),
+                member_limit_reached: reply.member_account_limit_reached(),
+            })
+        })
+        .await
+    }
+
+    /// One page of `ListMembers`, with members that are no longer associated.
+    ///
+    /// # Errors
+    /// If there was no answer; a token can expire.
+    pub(crate) async fn list_members(&self, page: Option<&str>) -> Result<MemberPage, CallError> {
+        self.at_detector(Operation::ListMembers, async |detector_id| {
+            let call = self
+                .client
+                .list_members()
+                .detector_id(detector_id)
+                .only_associated("false")
+                .max_results(MEMBERS_PER_PAGE)
+                .set_next_token(page.map(str::to_owned));
+            let reply = call.send().await.map_err(error::failure)?;
+            Ok(MemberPage {
+                status: statuses(reply.members()).collect(),
+                next: error::next_page(page, reply.next_token())?,
+            })
+        })
+        .await
+    }
+
+    /// Makes a call at the Region's detector. If GuardDuty says that the detector is not ours, looks it up again and
+    /// repeats the call once.
+    async fn at_detector<T>(
+        &self,
+        operation: Operation,
+        call: impl AsyncFn(&str) -> Result<T, Failure>,
+    ) -> Result<T, CallError> {
+        let try_once = async || {
+            let detector_id = self.detector().await?;
+            let answer = call(&detector_id).await;
+            answer.map_err(|failure| self.failed(operation, Some(detector_id), failure))
+        };
+        let first = try_once().await;
+        if !first
+            .as_ref()
+            .is_err_and(|error| self.forget_detector(error))
+        {
+            return first;
+        }
+        try_once().await.inspect_err(|_| self.remember(None))
+    }
+
+    fn failed(
+        &self,
+        operation: Operation,
+        detector_id: Option<String>,
+        failure: Failure,
+    ) -> CallError {
+        CallError {
+            operation,
+            region: Some(self.region.clone()),
+            detector_id,
+            failure,
+        }
+    }
+
+    /// Forgets the detector if the call failed because it is not ours (any more).
+    fn forget_detector(&self, error: &CallError) -> bool {
+        let is_not_ours =
+            error.detector_id.is_some() && classify::error(error) == Reason::NoDetector;
+        if is_not_ours {
+            self.remember(None);
+        }
+        is_not_ours
+    }
+
+    /// The Region's detector: there is at most one.
+    async fn detector(&self) -> Result<String, CallError> {
+        let known = self
+            .detector_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(detector_id) = known {
+            return Ok(detector_id);
+        }
+        let failed = |failure| self.failed(Operation::ListDetectors, None, failure);
+        let reply = self.client.list_detectors().send().await;
+        let reply = reply.map_err(|error| failed(error::failure(error)))?;
+        let first = reply.detector_ids().first().cloned();
+        // That there is none is not remembered: someone may be about to enable GuardDuty here.
+        self.remember(first.clone());
+        first.ok_or_else(|| failed(Failure::NoDetector))
+    }
+
+    fn remember(&self, detector_id: Option<String>) {
+        *self
+            .detector_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = detector_id;
+    }
+}
+
+/// Treats an empty 200 as a failed call. The SDK reads it as `{}`: no detector, no member, no unprocessed account, and
+/// each of these would be believed.
+#[derive(Debug)]
+struct NoEmptyAnswer;
+
+impl Intercept for NoEmptyAnswer {
+    fn name(&self) -> &'static str {
+        "NoEmptyAnswer"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        if response.status().is_success() && response.body().content_length() == Some(0) {
+            return Err("the answer was empty".into());
+        }
+        Ok(())
+    }
+}
+
+fn ids(accounts: &[AccountId]) -> Vec<String> {
+    accounts.iter().map(ToString::to_string).collect()
+}
+
+fn statuses(members: &[Member]) -> impl Iterator<Item = (AccountId, String)> {
+    members.iter().filter_map(|member| {
+        let id = member.account_id()?.parse().ok()?;
+        Some((id, member.relationship_status()?.to_owned()))
+    })
+}
+
+fn answer(
+    detector_id: &str,
+    members: BTreeMap<AccountId, String>,
+    unprocessed: &[UnprocessedAccount],
+) -> Answer {
+    let texts = unprocessed.iter().filter_map(|account| {
+        let id = account.account_id()?.parse().ok()?;
+        Some((id, Redacted::new(account.result().unwrap_or_default())))
+    });
+    Answer {
+        detector_id: detector_id.to_owned(),
+        members,
+        unprocessed: texts.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(account: &str, text: Option<&str>) -> UnprocessedAccount {
+        let account = UnprocessedAccount::builder().account_id(account);
+        account.set_result(text.map(str::to_owned)).build()
+    }
+
+    fn texts(unprocessed: &[UnprocessedAccount]) -> Vec<(String, String)> {
+        let answer = answer("d1", BTreeMap::new(), unprocessed);
+        let texts = answer.unprocessed.iter();
+        texts
+            .map(|(id, text)| (id.to_string(), text.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn no_unprocessed_account_means_that_all_were_accepted() {
+        assert_eq!(texts(&[]), []);
+    }
+
+    #[test]
+    fn each_unprocessed_account_keeps_its_own_text_even_an_empty_one() {
+        let unprocessed = [
+            refused("444455556666", Some("Internal error")),
+            refused("555566667777", Some("Something else")),
+            refused("666677778888", None),
+        ];
+        let expected = [
+            ("444455556666", "Internal error"),
+            ("555566667777", "Something else"),
+            ("666677778888", ""),
+        ];
+        let expected = expected.map(|(id, text)| (id.to_owned(), text.to_owned()));
+        assert_eq!(texts(&unprocessed), expected);
+    }
+
+    #[test]
+    fn only_a_member_with_a_status_counts_as_one() {
+        let enabled = Member::builder().account_id("444455556666");
+        let enabled = enabled.relationship_status("Enabled").build();
+        let odd = Member::builder().account_id("555566667777").build();
+        let id = "444455556666".parse().unwrap();
+        assert!(statuses(&[enabled, odd]).eq([(id, "Enabled".to_owned())]));
+    }
+}

@@ -1,0 +1,11 @@
+//! The only place that reads the wall clock.
+
+use std::time::SystemTime;
+
+use decisions::timestamp::Timestamp;
+
+/// This moment. A clock that is set before 1970 reads as 1970.
+pub(crate) fn now() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::since_1970(since_1970.unwrap_or_default())
+}

@@ -1,0 +1,311 @@
+//! The whole organization against GuardDuty in every Region: compares what should be with what is, and closes the gap.
+//!
+//! It sends no pair to a queue: one refusal that lasts would otherwise become a new dead letter with every run. The next
+//! run retries, and the report and the log lines say what is open. Enabled members are skipped, so the next run resumes
+//! without saved state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::ready;
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use decisions::account::{Account, AccountId, State};
+use decisions::call_error::{CallError, Failure};
+use decisions::classify;
+use decisions::configuration::Configuration;
+use decisions::enrollment::{Enrollment, MAX_ACCOUNTS_PER_CALL, Rules};
+use decisions::event::Reconcile;
+use decisions::membership::{Membership, left_suspended};
+use decisions::operation::Operation;
+use decisions::outcome::Outcome;
+use decisions::reason::{Reason, Scope};
+use decisions::region::Region;
+use decisions::report::{Blocked, RegionReport, Report};
+use decisions::roster::Roster;
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use crate::aws::error;
+use crate::aws::guardduty::{GuardDuty, RegionalGuardDuty};
+use crate::aws::organizations::Organizations;
+use crate::aws::regions::EnabledRegions;
+use crate::clock;
+use crate::enroll::one_region::enroll;
+use crate::enroll::rate_limiter::RateLimiter;
+use crate::observe::{logs, metrics};
+
+/// One run, which ends at `cutoff` at the latest, always with a true report.
+///
+/// Its clients are its own: what it knows must not be older than the run.
+pub(crate) async fn run(
+    configuration: &Configuration,
+    aws: &SdkConfig,
+    request: Reconcile,
+    cutoff: Instant,
+) -> Report {
+    let mut report = Report::new(request.dry_run, clock::now());
+    let listed = list(configuration, aws, &mut report.throttled);
+    match timeout_at(cutoff, listed)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+    {
+        Err(outcome) => report.blocked = Some(Blocked::by(&outcome)),
+        Ok((regions, roster)) => {
+            report.accounts_listed = Some(roster.listed());
+            report.accounts_expected = Some(roster.expected().len());
+            report.accounts_of_unknown_state = roster.of_unknown_state();
+            let guardduty = GuardDuty::new(aws);
+            let parts = regions.iter().map(async |region| {
+                let mut part = RegionPart {
+                    configuration,
+                    rules: Rules::of(configuration),
+                    roster: &roster,
+                    guardduty: &guardduty.in_region(region),
+                    dry_run: request.dry_run,
+                    report: RegionReport::default(),
+                };
+                let blocked = part.run(cutoff).await.err();
+                part.report.blocked = blocked.as_ref().map(Blocked::by);
+                part.report.close(roster.expected().len());
+                logs::region_reconciled(region, &part.report, request.dry_run);
+                (region.clone(), part.report)
+            });
+            report.compared(join_all(parts).await.into_iter().collect());
+        }
+    }
+    report.end(clock::now());
+    logs::reconcile_ended(&report);
+    metrics::reconcile(&report);
+    report
+}
+
+fn late() -> Outcome {
+    Outcome::because(Reason::Deadline)
+}
+
+/// The Regions and the accounts, or why they are not known.
+async fn list(
+    configuration: &Configuration,
+    aws: &SdkConfig,
+    throttled: &mut usize,
+) -> Result<(Arc<BTreeSet<Region>>, Roster), Outcome> {
+    let enabled_regions = EnabledRegions::new(aws);
+    let regions = enabled_regions.covered(&configuration.coverage);
+    let organizations = Organizations::new(aws);
+    let accounts = list_accounts(configuration, &organizations, throttled);
+    let (regions, roster) = tokio::join!(regions, accounts);
+    let failed = |error: CallError| Outcome::failed(&error);
+    Ok((regions.map_err(failed)?, roster.map_err(failed)?))
+}
+
+/// The organization's accounts, page by page. A page that is throttled is asked for again, more slowly.
+async fn list_accounts(
+    configuration: &Configuration,
+    organizations: &Organizations,
+    throttled: &mut usize,
+) -> Result<Roster, CallError> {
+    let mut listed = BTreeMap::new();
+    let mut limiter = RateLimiter::of(configuration.list_accounts_per_second);
+    let mut token = None;
+    loop {
+        let list = async || organizations.list_accounts(token.as_deref()).await;
+        let (accounts, next) = limiter.call(throttled, is_throttled, list).await?;
+        listed.extend(accounts);
+        if next.is_none() {
+            break;
+        }
+        token = next;
+    }
+    if listed.is_empty() {
+        // The administrator is in its own organization: an empty list would call every member stale.
+        let empty = Failure::no_answer("the answer names no account");
+        return Err(error::of(Operation::ListAccounts)(empty));
+    }
+    Ok(Roster::of(listed, configuration))
+}
+
+/// One Region's part of a run.
+struct RegionPart<'a> {
+    configuration: &'a Configuration,
+    rules: Rules,
+    roster: &'a Roster,
+    guardduty: &'a RegionalGuardDuty,
+    dry_run: bool,
+    /// What is counted here stays, wherever the run is cut off.
+    report: RegionReport,
+}
+
+impl RegionPart<'_> {
+    /// # Errors
+    /// What blocked the Region: it could not be compared, or its gap not worked through.
+    async fn run(&mut self, cutoff: Instant) -> Result<(), Outcome> {
+        let compared = timeout_at(cutoff, self.compare()).await;
+        let memberships = compared.unwrap_or_else(|_| Err(late()))?;
+        let mut missing = VecDeque::new();
+        for ((id, _), membership) in self.roster.expected().iter().zip(memberships) {
+            match membership {
+                Membership::Enabled => {}
+                Membership::SUSPENDED if !self.rules.resume_suspended => {
+                    self.report.count(*id, &left_suspended());
+                }
+                _ if self.dry_run => self.report.count_missing(*id, membership),
+                _ => missing.push_back(*id),
+            }
+        }
+        self.close_gap(missing, cutoff).await
+    }
+
+    /// The membership of each expected account.
+    async fn compare(&mut self) -> Result<Vec<Membership>, Outcome> {
+        let rules = self.rules;
+        self.read_settings()
+            .await
+            .map_err(|error| rules.failed(&error))?;
+        self.list_members()
+            .await
+            .map_err(|error| rules.failed(&error))
+    }
+
+    /// Reports the organization's settings in the Region.
+    async fn read_settings(&mut self) -> Result<(), CallError> {
+        let mut limiter = RateLimiter::of(self.configuration.list_members_per_second);
+        let describe = async || self.guardduty.describe_organization_configuration().await;
+        let settings = limiter
+            .call(&mut self.report.throttled, is_throttled, describe)
+            .await?;
+        self.report.auto_enable = settings.auto_enable;
+        self.report.member_account_limit_reached = settings.member_limit_reached;
+        Ok(())
+    }
+
+    /// Reads the Region's members page by page, and keeps no page; one that is throttled is asked for again, more slowly.
+    /// Counts the enabled members and the stale ones.
+    ///
+    /// # Errors
+    /// If a page failed: half a list does not say which accounts are missing.
+    async fn list_members(&mut self) -> Result<Vec<Membership>, CallError> {
+        let mut limiter = RateLimiter::of(self.configuration.list_members_per_second);
+        let mut memberships = vec![Membership::Absent; self.roster.expected().len()];
+        let mut stale = BTreeSet::new();
+        let mut token = None;
+        loop {
+            let list = async || self.guardduty.list_members(token.as_deref()).await;
+            let page = limiter
+                .call(&mut self.report.throttled, is_throttled, list)
+                .await?;
+            for (id, status) in page.status {
+                let index = self.roster.index_of(id);
+                match index.and_then(|index| memberships.get_mut(index)) {
+                    Some(known) => *known = Membership::of(&status).max(*known),
+                    None if self.roster.knows(id) => {}
+                    None => {
+                        stale.insert(id);
+                    }
+                }
+            }
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        for id in stale {
+            self.report.count_stale(id);
+        }
+        let enabled = memberships.iter().filter(|m| **m == Membership::Enabled);
+        self.report.enabled = enabled.count();
+        Ok(memberships)
+    }
+
+    /// Enrolls accounts in the same way as a new one, 50 at a time. Throttled ones are tried again, more slowly.
+    ///
+    /// # Errors
+    /// A refusal that concerns the Region: no other account needs to be asked for.
+    async fn close_gap(
+        &mut self,
+        mut missing: VecDeque<AccountId>,
+        cutoff: Instant,
+    ) -> Result<(), Outcome> {
+        let mut limiter = RateLimiter::of(self.configuration.create_members_per_second);
+        while !missing.is_empty() {
+            let ids: Vec<AccountId> = missing
+                .drain(..missing.len().min(MAX_ACCOUNTS_PER_CALL))
+                .collect();
+            let Ok(permit) = timeout_at(cutoff, limiter.wait()).await else {
+                return Err(late());
+            };
+            let enrollment = Enrollment::new(self.rules, ids);
+            let describe = ready(|id| Ok(self.described(id)));
+            let reached = enroll(
+                self.guardduty,
+                enrollment,
+                describe,
+                &mut limiter,
+                permit,
+                cutoff,
+            )
+            .await;
+            let mut throttled = 0;
+            for (id, outcome) in &reached {
+                if outcome.reason == Some(Reason::Throttled) {
+                    throttled += 1;
+                    missing.push_back(*id);
+                } else {
+                    self.report.count(*id, outcome);
+                }
+            }
+            self.report.throttled += throttled;
+            limiter.on_result(throttled > 0);
+            if reached
+                .values()
+                .any(|outcome| outcome.reason == Some(Reason::Deadline))
+            {
+                return Err(late());
+            }
+            if let Some(outcome) = concerns_the_region(reached.values()) {
+                return Err(outcome.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// What `ListAccounts` said of an expected account, which is ACTIVE.
+    fn described(&self, id: AccountId) -> Account {
+        let index = self.roster.index_of(id);
+        let expected = index.and_then(|index| self.roster.expected().get(index));
+        Account {
+            state: State::Active,
+            email: expected.and_then(|(_, email)| email.clone()),
+        }
+    }
+}
+
+fn is_throttled<T>(answer: &Result<T, CallError>) -> bool {
+    let throttled = |error: &CallError| classify::error(error) == Reason::Throttled;
+    answer.as_ref().is_err_and(throttled)
+}
+
+/// The refusal that every account of a call ended with, if it concerns the Region and not one account.
+fn concerns_the_region<'a>(mut outcomes: impl Iterator<Item = &'a Outcome>) -> Option<&'a Outcome> {
+    let first = outcomes.next()?;
+    let same = outcomes.all(|outcome| outcome.reason == first.reason);
+    let concerns_the_region = first
+        .reason
+        .is_some_and(|reason| reason.scope() == Scope::Region);
+    (concerns_the_region && same).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_ends_the_region_only_if_it_concerns_the_region_and_meets_every_account() {
+        let ends = |outcomes: &[Outcome]| concerns_the_region(outcomes.iter()).is_some();
+        let denied = || Outcome::because(Reason::AccessDenied);
+        let suspended = || Outcome::because(Reason::MemberSuspended);
+        assert!(ends(&[denied(), denied()]));
+        assert!(!ends(&[denied(), Outcome::enrolled()]));
+        assert!(!ends(&[suspended(), suspended()]));
+        assert!(!ends(&[]));
+    }
+}

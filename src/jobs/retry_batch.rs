@@ -1,0 +1,106 @@
+//! A batch of the retry queue: one attempt at the pairs of all its messages, then each message is done or comes back.
+//! [`decisions::retry`] says why nothing is lost.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::SqsBatchResponse;
+use decisions::message::Message;
+use decisions::queued_pair::QueuedPair;
+use decisions::region::Region;
+use decisions::retry::{Disposition, Request};
+use tokio::time::Instant;
+
+use crate::aws::sqs::Queues;
+use crate::enroll::all_regions::Enroller;
+use crate::invocation::Invocation;
+use crate::jobs::attempt::{attempt, send_dead_letters};
+use crate::observe::logs;
+
+/// Returns the messages that are not done, so that Lambda leaves them in the queue.
+pub(crate) async fn run(
+    enroller: &Enroller,
+    queues: &Queues,
+    messages: &[Message],
+    invocation: &Invocation,
+) -> SqsBatchResponse {
+    let cutoff = invocation.cutoff();
+    let mut not_done = BTreeSet::new();
+    let (readable, requests) = read(messages, invocation, &mut not_done);
+    let regions = regions(enroller, &requests, cutoff).await;
+    let named = regions.clone().unwrap_or_default();
+    let (outcomes, now) = attempt(enroller, &requests, &named, cutoff).await;
+    logs::skipped(&outcomes);
+
+    let mut letters: Vec<QueuedPair> = Vec::new();
+    let mut owners = Vec::new();
+    let mut postponed = Vec::new();
+    for (message, request) in readable.iter().zip(&requests) {
+        let disposition = if request.needs_regions() && regions.is_none() {
+            request.again()
+        } else {
+            request.disposition(&outcomes, now)
+        };
+        match disposition {
+            Disposition::Done(records) => {
+                owners.extend(records.iter().map(|_| &message.id));
+                letters.extend(records);
+            }
+            Disposition::Again(after) => {
+                not_done.insert(&message.id);
+                let receipt = message.receipt_handle.clone();
+                postponed.extend(receipt.map(|receipt| (receipt, after)));
+            }
+        }
+    }
+    let (sent, failures) = tokio::join!(
+        send_dead_letters(queues, &letters, invocation),
+        queues
+            .retries
+            .postpone(&postponed, invocation.last_answer()),
+    );
+    if let Err(not_sent) = sent {
+        logs::dead_letters_not_sent(&not_sent);
+        not_done.extend(not_sent.lost.iter().filter_map(|index| owners.get(*index)));
+    }
+    logs::not_postponed(&failures);
+    let mut response = SqsBatchResponse::default();
+    response.set_failures(not_done);
+    response
+}
+
+/// The messages that can be read, and what each asks for. The others are not done.
+fn read<'a>(
+    messages: &'a [Message],
+    invocation: &Invocation,
+    not_done: &mut BTreeSet<&'a String>,
+) -> (Vec<&'a Message>, Vec<Request>) {
+    let mut readable = (Vec::new(), Vec::new());
+    for message in messages {
+        match Request::read(message, &invocation.request_id) {
+            Ok(request) => {
+                logs::asks_for_nothing(&request);
+                readable.0.push(message);
+                readable.1.push(request);
+            }
+            Err(why) => {
+                logs::unreadable(&message.id, &why);
+                not_done.insert(&message.id);
+            }
+        }
+    }
+    readable
+}
+
+/// The Regions, if a redriven event needs them. `None` if it does and AWS did not name them.
+async fn regions(
+    enroller: &Enroller,
+    requests: &[Request],
+    cutoff: Instant,
+) -> Option<Arc<BTreeSet<Region>>> {
+    if !requests.iter().any(Request::needs_regions) {
+        return Some(Arc::default());
+    }
+    let regions = enroller.regions(cutoff).await;
+    regions.inspect_err(logs::regions_unknown).ok()
+}

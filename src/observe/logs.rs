@@ -1,0 +1,209 @@
+//! The log lines about pairs: what a person reads, and what the dashboard's tables are made of.
+
+use std::collections::BTreeMap;
+
+use decisions::call_error::CallError;
+use decisions::enrollment::Answer;
+use decisions::outcome::Status;
+use decisions::pair::PairOutcomes;
+use decisions::queued_pair::QueuedPair;
+use decisions::reason::Reason;
+use decisions::region::Region;
+use decisions::report::{Blocked, RegionReport, Report};
+use decisions::retry::{Request, Wanted};
+use serde_json::json;
+use tracing::{error, info, warn};
+
+use crate::aws::sqs::NotSent;
+
+/// One line for an event that names no account to enroll.
+pub(crate) fn ignored(why: &str) {
+    info!(cause = why, "event ignored: it names no account to enroll");
+}
+
+/// The same for a message whose event names none.
+pub(crate) fn asks_for_nothing(request: &Request) {
+    if let Wanted::Nothing(why) = &request.wanted {
+        ignored(why);
+    }
+}
+
+/// One line for the whole attempt, and one for each pair whose answer is unknown or whose Region has no detector.
+pub(crate) fn attempt_ended(outcomes: &PairOutcomes) {
+    let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for (pair, outcome) in outcomes {
+        *counts.entry(outcome.status).or_default() += 1;
+        let Some(reason) = outcome.reason else {
+            continue;
+        };
+        *reasons.entry(reason.code()).or_default() += 1;
+        match (outcome.status, reason) {
+            (_, Reason::Unknown) => warn!(
+                accountId = %pair.account,
+                region = %pair.region,
+                reason = reason.code(),
+                result = outcome.result.as_ref().map(display),
+                "an answer that this version does not know"
+            ),
+            (Status::Skipped, Reason::NoDetector) => warn!(
+                accountId = %pair.account,
+                region = %pair.region,
+                reason = reason.code(),
+                "skipped: GuardDuty has no detector in this Region"
+            ),
+            _ => {}
+        }
+    }
+    let count = |status| counts.get(&status).copied().unwrap_or_default();
+    info!(
+        pairs = outcomes.len(),
+        enrolled = count(Status::Enrolled),
+        alreadyEnabled = count(Status::AlreadyEnabled),
+        pending = count(Status::Pending),
+        deferred = count(Status::Deferred),
+        refused = count(Status::Refused),
+        skipped = count(Status::Skipped),
+        reasons = %json!(reasons),
+        "enrollment attempt ended"
+    );
+}
+
+/// One line for each text of `GetMembers` that this version does not know.
+pub(crate) fn unknown_members(region: &Region, answer: &Answer) {
+    for (id, text) in answer.unknown() {
+        warn!(
+            accountId = %id,
+            region = %region,
+            result = %text,
+            "GetMembers gave a text that this version does not know; it is read as: not a member"
+        );
+    }
+}
+
+/// One line for each pair that goes to the dead-letter queue.
+pub(crate) fn dead_letters(letters: &[QueuedPair]) {
+    for letter in letters {
+        error!(
+            accountId = letter.account_id,
+            region = letter.region,
+            outcome = letter.outcome,
+            reason = letter.reason.code(),
+            result = letter.result,
+            attempts = letter.attempts,
+            "dead letter: a person must act, then redrive it"
+        );
+    }
+}
+
+/// Dead letters of a batch did not reach their queue.
+pub(crate) fn dead_letters_not_sent(not_sent: &NotSent) {
+    error!(
+        cause = %not_sent,
+        "dead letters could not be sent; their messages stay in the retry queue"
+    );
+}
+
+/// One line for each pair of the retry queue that is not to be enrolled any more. [`attempt_ended`] has named those in a
+/// Region without a detector.
+pub(crate) fn skipped(outcomes: &PairOutcomes) {
+    let skipped = outcomes
+        .iter()
+        .filter(|(_, outcome)| outcome.status.is_skipped());
+    for (pair, outcome) in skipped.filter(|(_, o)| o.reason != Some(Reason::NoDetector)) {
+        info!(
+            accountId = %pair.account,
+            region = %pair.region,
+            reason = outcome.reason.map(Reason::code),
+            "skipped: a pair of the retry queue is not to be enrolled any more"
+        );
+    }
+}
+
+/// A message whose body cannot be read.
+pub(crate) fn unreadable(message_id: &str, why: &str) {
+    error!(
+        messageId = message_id,
+        cause = why,
+        "a message of the retry queue cannot be read; SQS will move it to the dead-letter queue"
+    );
+}
+
+/// One line for each postponement that failed.
+pub(crate) fn not_postponed(failures: &[String]) {
+    for failure in failures {
+        warn!(
+            cause = failure,
+            "a message could not be postponed; it comes back after the queue's visibility timeout"
+        );
+    }
+}
+
+/// The list of Regions is not known, so the pairs of redriven events cannot be named.
+pub(crate) fn regions_unknown(error: &CallError) {
+    warn!(cause = %error, "account:ListRegions named no Regions; redriven events wait");
+}
+
+/// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each account
+/// that its report names.
+pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
+    for account in report.accounts.iter().filter(|_| !dry_run) {
+        warn!(
+            accountId = %account.account_id,
+            region = %region,
+            outcome = account.outcome,
+            reason = account.reason,
+            result = account.result.as_ref().map(display),
+            "not enabled after a reconcile"
+        );
+    }
+    let (reason, result, remedy) = of(report.blocked.as_ref());
+    info!(
+        region = %region,
+        expected = report.expected,
+        enabled = report.enabled,
+        enrolled = report.enrolled,
+        missing = report.missing,
+        notEnabled = %json!(report.not_enabled),
+        notAttempted = report.not_attempted,
+        gap = report.gap(),
+        throttled = report.throttled,
+        stale = report.stale,
+        staleAccounts = %json!(report.stale_accounts),
+        autoEnable = report.auto_enable,
+        memberAccountLimitReached = report.member_account_limit_reached,
+        reason,
+        result,
+        remedy,
+        "Region reconciled"
+    );
+}
+
+/// One line for a whole reconcile.
+pub(crate) fn reconcile_ended(report: &Report) {
+    let (reason, result, remedy) = of(report.blocked.as_ref());
+    info!(
+        dryRun = report.dry_run,
+        complete = report.complete,
+        gap = report.gap,
+        accountsListed = report.accounts_listed,
+        accountsExpected = report.accounts_expected,
+        accountsOfUnknownState = report.accounts_of_unknown_state,
+        throttled = report.throttled,
+        regions = report.regions.len(),
+        reason,
+        result,
+        remedy,
+        "reconcile ended"
+    );
+}
+
+/// What blocked something, as the fields of a line.
+fn of(blocked: Option<&Blocked>) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let result = blocked.and_then(|blocked| blocked.result.as_ref());
+    (
+        blocked.map(|blocked| blocked.reason),
+        result.map(|result| result.as_str()),
+        blocked.map(|blocked| blocked.remedy),
+    )
+}

@@ -1,0 +1,477 @@
+//! The real binary as a child process, with Lambda's Runtime API and AWS behind sockets: what it answers, and what it
+//! writes: log lines, metrics, and nobody's address in any of them.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use local_aws::loopback::Loopback;
+use local_aws::{
+    ADMIN_ACCOUNT, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FaultKind, FunctionError, Invocation,
+    NEW_ACCOUNT, RETRY_QUEUE_URL, RoundTrips, Setup, TestAuthority,
+};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// What one run of the binary came to.
+struct Run {
+    replies: Vec<Result<Value, FunctionError>>,
+    /// Standard output: JSON lines.
+    log: String,
+    /// Standard error: what Rust itself prints when the process ends.
+    end: String,
+}
+
+impl Run {
+    fn lines(&self) -> Vec<Value> {
+        let lines = self.log.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
+    }
+
+    /// The lines in which a member has this value.
+    fn lines_with(&self, name: &str, value: &str) -> Vec<Value> {
+        let lines = self.lines().into_iter();
+        lines.filter(|line| line[name] == value).collect()
+    }
+
+    /// The one line with this message.
+    fn line(&self, message: &str) -> Value {
+        let lines = self.lines_with("message", message);
+        assert_eq!(lines.len(), 1, "lines with {message:?}");
+        lines[0].clone()
+    }
+
+    fn reply(&self) -> &Value {
+        self.replies[0].as_ref().unwrap()
+    }
+
+    fn error(&self) -> &FunctionError {
+        self.replies[0].as_ref().unwrap_err()
+    }
+
+    /// The metrics: the value by name and, if it has one, dimension.
+    fn metrics(&self) -> BTreeMap<(String, Option<String>), Value> {
+        let mut metrics = BTreeMap::new();
+        let lines = self.lines().into_iter();
+        for line in lines.filter(|line| line.get("_aws").is_some()) {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Namespace"], "GuardDutyEnroller");
+            let dimensions = directive["Dimensions"][0].as_array().unwrap();
+            assert!(
+                dimensions.len() <= 1,
+                "crossed dimensions are paid for one by one: {line}"
+            );
+            let dimension = dimensions
+                .first()
+                .map(|name| line[name.as_str().unwrap()].as_str().unwrap().to_owned());
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                metrics.insert((name.to_owned(), dimension.clone()), line[name].clone());
+            }
+        }
+        metrics
+    }
+
+    fn metric(&self, name: &str, dimension: Option<&str>) -> Option<Value> {
+        let key = (name.to_owned(), dimension.map(str::to_owned));
+        self.metrics().remove(&key)
+    }
+}
+
+/// A small AWS in which something goes wrong.
+fn cloud_with(faults: impl IntoIterator<Item = Fault>) -> Cloud {
+    let cloud = Cloud::new(&Setup::default());
+    cloud.lock().faults.extend(faults);
+    cloud
+}
+
+/// GuardDuty does not enroll, and says why.
+fn not_enabled(text: &str) -> Fault {
+    Fault::always("CreateMembers", FaultKind::Unprocessed(text.to_owned()))
+}
+
+fn error(operation: &str, code: &str, message: &str) -> Fault {
+    let kind = FaultKind::Error {
+        status: 400,
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+    };
+    Fault::always(operation, kind)
+}
+
+fn enroll() -> Value {
+    json!({"accounts": [NEW_ACCOUNT]})
+}
+
+/// Starts the binary, hands it the payloads one after another, and kills it.
+async fn run(cloud: &Cloud, variables: &[(&str, &str)], payloads: &[Value]) -> Run {
+    run_with(cloud, None, variables, payloads).await
+}
+
+/// The same, with AWS behind TLS where there is an authority for its certificate.
+async fn run_with(
+    cloud: &Cloud,
+    authority: Option<&TestAuthority>,
+    variables: &[(&str, &str)],
+    payloads: &[Value],
+) -> Run {
+    let arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
+    let mut loopback = Loopback::start(cloud, 0, arn).await.unwrap();
+    let address = loopback.address();
+    let mut endpoint = format!("http://{address}");
+    if let Some(authority) = authority {
+        let near = RoundTrips::default();
+        let address = loopback.listen_over_tls(authority, &near).await.unwrap();
+        endpoint = format!("https://{address}");
+    }
+    let child = Command::new(env!("CARGO_BIN_EXE_guardduty-enroller"))
+        .env_clear()
+        .envs([
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+        ])
+        .envs([
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "guardduty-enroller"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ("ADMIN_ACCOUNT_ID", ADMIN_ACCOUNT),
+            ("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL),
+            ("RETRY_QUEUE_URL", RETRY_QUEUE_URL),
+        ])
+        .envs(variables.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut replies = Vec::new();
+    for (index, payload) in payloads.iter().enumerate() {
+        let invocation = Invocation {
+            request_id: format!("request-{index}"),
+            payload: payload.clone(),
+            timeout: Duration::from_mins(1),
+            attempt: 1,
+        };
+        replies.push(loopback.invoke(&invocation).await);
+    }
+    // Without its Runtime API the function ends by itself.
+    drop(loopback);
+    let output = child.wait_with_output().await.unwrap();
+    Run {
+        replies,
+        log: String::from_utf8(output.stdout).unwrap(),
+        end: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+// What it answers.
+
+#[tokio::test]
+async fn the_real_binary_enrolls_an_account_and_logs_one_summary() {
+    let run = run(&cloud_with([]), &[], &[enroll()]).await;
+    assert_eq!(
+        run.reply()["accounts"][0]["regions"]["eu-west-1"],
+        json!({"outcome": "enrolled"})
+    );
+    let summary = run.line("enrollment attempt ended");
+    assert_eq!(summary["level"], "INFO");
+    assert_eq!(summary["span"]["requestId"], "request-0");
+    assert_eq!(
+        (&summary["pairs"], &summary["enrolled"]),
+        (&json!(4), &json!(4))
+    );
+    assert!(summary["timestamp"].is_string());
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_hand_a_pair_on_says_so_to_lambda() {
+    let gone = error("SendMessageBatch", "QueueDoesNotExist", "gone");
+    let cloud = cloud_with([gone, not_enabled("Internal error")]);
+    let run = run(&cloud, &[], &[enroll()]).await;
+    let error = run.error();
+    assert_eq!(error.error_type, "NotEnqueued");
+    assert!(
+        error.message.contains("4 of 4 messages did not reach"),
+        "{}",
+        error.message
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_fails_at_start_and_tells_lambda_every_variable() {
+    let cloud = cloud_with([]);
+    let wrong = [
+        ("REGIONS", "eu-wset-1"),
+        ("ADMIN_ACCOUNT_ID", "x"),
+        ("RESUME_SUSPENDED_MEMBERS", "maybe"),
+    ];
+    let run = run(&cloud, &wrong, &[enroll()]).await;
+    let error = run.error();
+    assert_eq!(error.error_type, "InvalidConfiguration");
+    for (name, value) in wrong {
+        assert!(
+            error.message.contains(&format!("{name} is {value:?}")),
+            "{}",
+            error.message
+        );
+        assert!(run.log.contains(name));
+    }
+    assert!(cloud.lock().calls.is_empty());
+}
+
+#[tokio::test]
+async fn an_authority_that_is_not_trusted_is_an_error_that_names_the_trust_store() {
+    let authority = TestAuthority::new().unwrap();
+    let stranger = TestAuthority::new().unwrap();
+    // The same wherever the first call goes: to Account Management for the Regions, or to GuardDuty.
+    let connect = async |regions, trusted: &TestAuthority, file| {
+        let file = std::env::temp_dir().join(format!("trust-{file}-{}.pem", std::process::id()));
+        std::fs::write(&file, trusted.certificate()).unwrap();
+        let bundle = file.to_str().unwrap();
+        let variables = [("REGIONS", regions), ("SSL_CERT_FILE", bundle)];
+        let run = run_with(&cloud_with([]), Some(&authority), &variables, &[enroll()]).await;
+        std::fs::remove_file(&file).unwrap();
+        run
+    };
+    let (trusted, all, listed) = tokio::join!(
+        connect("eu-west-1", &authority, 1),
+        connect("all", &stranger, 2),
+        connect("eu-west-1", &stranger, 3),
+    );
+    assert_eq!(
+        trusted.reply()["accounts"][0]["regions"]["eu-west-1"],
+        json!({"outcome": "enrolled"})
+    );
+    for run in [all, listed] {
+        let error = run.error();
+        assert_eq!(error.error_type, "NotEnqueued");
+        for part in [
+            "invalid peer certificate",
+            "the trust store is",
+            "SSL_CERT_FILE",
+        ] {
+            assert!(error.message.contains(part), "{part} in {error:?}");
+        }
+    }
+}
+
+// The lines that it writes.
+
+#[tokio::test]
+async fn a_refusal_is_one_error_line_with_account_region_reason_and_text() {
+    let text = "cannot create anymore members since it cannot exceed the maximum number of allowed members.";
+    let cloud = cloud_with([not_enabled(text).in_region("us-east-1")]);
+    let run = run(&cloud, &[], &[enroll()]).await;
+    let errors = run.lines_with("level", "ERROR");
+    assert_eq!(errors.len(), 1);
+    for (name, value) in [
+        ("accountId", NEW_ACCOUNT),
+        ("region", "us-east-1"),
+        ("reason", "member-limit-reached"),
+        ("result", text),
+    ] {
+        assert_eq!(errors[0][name], value);
+    }
+    assert_eq!(errors[0]["span"]["requestId"], "request-0");
+}
+
+#[tokio::test]
+async fn a_failed_invocation_is_one_line_with_its_type_and_message() {
+    let run = run(&cloud_with([]), &[], &[json!({})]).await;
+    assert_eq!(run.error().error_type, "InvalidEvent");
+    let errors = run.lines_with("level", "ERROR");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let message = errors[0]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the invocation failed: InvalidEvent: the event has no detail"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dry_run_are_not() {
+    let text = "Never seen before";
+    let cloud = cloud_with([not_enabled(text).in_region("eu-west-1")]);
+    for (payload, count) in [
+        (json!({"reconcile": {"dryRun": true}}), 0),
+        (json!({"reconcile": {}}), 3),
+    ] {
+        let run = run(&cloud, &[], &[payload]).await;
+        let pairs = run.lines_with("message", "not enabled after a reconcile");
+        assert_eq!(pairs.len(), count);
+        for pair in pairs {
+            assert_eq!(
+                (&pair["region"], &pair["result"]),
+                (&json!("eu-west-1"), &json!(text))
+            );
+            assert!(pair["accountId"].is_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_log_line_of_any_level_shows_an_address() {
+    let joined = json!({"id": "e", "detail": {
+        "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization",
+        "serviceEventDetails": {"accountId": NEW_ACCOUNT, "email": "unmasked@example.com"}}});
+    let bad = json!({"accounts": ["someone@example.com"]});
+    let ignored = json!({"detail": {"eventSource": "organizations.amazonaws.com", "eventName": "x@example.com"}});
+    let payloads = [joined, bad, ignored];
+    for level in ["TRACE", "DEBUG", "INFO", "nonsense"] {
+        let text = "odd address new-account@example.com";
+        let cloud = cloud_with([not_enabled(text).in_region("us-east-1")]);
+        let run = run(&cloud, &[("AWS_LAMBDA_LOG_LEVEL", level)], &payloads).await;
+        assert!(run.log.contains("enrollment attempt ended"), "{level}: {}", run.log);
+        assert!(run.log.contains("<e-mail>"), "{level}: {}", run.log);
+        assert!(!run.log.contains("@example.com"), "{level}: {}", run.log);
+        assert!(!run.end.contains('@'), "{level}: {}", run.end);
+        assert_eq!(
+            run.replies[1].as_ref().unwrap_err().error_type,
+            "InvalidEvent"
+        );
+        assert!(!format!("{:?}", run.replies).contains('@'));
+    }
+}
+
+// The metrics that it writes.
+
+#[tokio::test]
+async fn an_event_counts_what_became_of_its_pairs_by_reason_and_by_region() {
+    let limit = "cannot exceed the maximum number of allowed members";
+    let cloud = cloud_with([
+        not_enabled("Never seen before").in_region("us-east-1"),
+        not_enabled(limit).in_region("eu-west-1"),
+    ]);
+    let run = run(&cloud, &[], &[enroll()]).await;
+    let expected = [
+        ("DeadLetters", None, 1),
+        ("Enrolled", None, 2),
+        ("NotEnabled", Some("eu-west-1"), 1),
+        ("NotEnabled", Some("member-limit-reached"), 1),
+        ("NotEnabled", Some("unknown"), 1),
+        ("NotEnabled", Some("us-east-1"), 1),
+        ("UnknownAnswers", None, 1),
+    ];
+    let expected = expected.map(|(name, dimension, value)| {
+        (
+            (name.to_owned(), dimension.map(str::to_owned)),
+            json!(value),
+        )
+    });
+    assert_eq!(run.metrics(), expected.into());
+}
+
+#[tokio::test]
+async fn an_account_that_is_enabled_everywhere_has_a_time_from_its_event_and_another_has_none() {
+    let event = json!({"id": "e", "detail": {
+        "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization",
+        "eventTime": "2026-01-01T00:00:00Z", "serviceEventDetails": {"accountId": NEW_ACCOUNT}}});
+    let fault = not_enabled("Internal error").in_region("eu-west-1");
+    for (faults, measured) in [(vec![], true), (vec![fault], false)] {
+        let run = run(&cloud_with(faults), &[], &[event.clone(), event.clone()]).await;
+        assert_eq!(run.lines_with("message", "enrollment attempt ended").len(), 2);
+        let measures = run.log.matches("\"SecondsToProtected\":[").count();
+        // The second delivery finds the account enabled: nothing new to measure.
+        assert_eq!(measures, usize::from(measured));
+        assert_eq!(run.metric("SecondsToProtected", None).is_some(), measured);
+    }
+}
+
+#[tokio::test]
+async fn every_account_of_a_large_batch_is_measured() {
+    let ids: Vec<String> = (0..150_u64).map(|n| format!("7{n:011}")).collect();
+    let mut setup = Setup::default();
+    let accounts = ids
+        .iter()
+        .map(|id| (id.clone(), format!("a{id}@example.com")));
+    setup.accounts.extend(accounts);
+    let cloud = Cloud::new(&setup);
+    let records = ids.iter().map(|id| {
+        json!({"messageId": id, "receiptHandle": id, "eventSource": "aws:sqs",
+            "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+            "body": json!({"version": 1, "accountId": id, "region": "eu-west-1", "outcome": "deferred",
+                "reason": "internal-error", "result": null, "detectorId": null, "attempts": 1,
+                "firstFailedAt": "2026-01-01T00:00:00Z", "lastFailedAt": "2026-01-01T00:00:00Z",
+                "eventId": null}).to_string()})
+    });
+    let batch = json!({"Records": records.collect::<Vec<_>>()});
+    let run = run(&cloud, &[], &[batch]).await;
+    let lines = run.lines();
+    let values = lines
+        .iter()
+        .filter_map(|line| line["SecondsToProtected"].as_array());
+    assert_eq!(values.map(Vec::len).sum::<usize>(), 150);
+}
+
+#[tokio::test]
+async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
+    let cloud = cloud_with([]);
+    cloud.lock().guardduty_in("eu-west-1").detector_id = None;
+    let payloads = [
+        json!({"reconcile": {"dryRun": true}}),
+        json!({"reconcile": {}}),
+    ];
+    let run = run(&cloud, &[], &payloads).await;
+    for (name, dimension, value) in [
+        ("Gap", None, Some(json!([3.0]))),
+        ("Gap", Some("eu-west-1"), Some(json!([3.0]))),
+        ("Gap", Some("us-east-1"), Some(json!([0.0]))),
+        ("Blocked", None, Some(json!(1))),
+        ("Enrolled", None, Some(json!(9))),
+        ("ReconcileCompleted", None, None),
+    ] {
+        assert_eq!(run.metric(name, dimension), value, "{name} {dimension:?}");
+    }
+    // Two runs, four Regions.
+    assert_eq!(run.lines_with("message", "Region reconciled").len(), 8);
+}
+
+#[tokio::test]
+async fn a_complete_reconcile_counts_as_completed() {
+    let run = run(&cloud_with([]), &[], &[json!({"reconcile": {}})]).await;
+    assert_eq!(run.metric("ReconcileCompleted", None), Some(json!(1)));
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_once_and_not_again_with_the_next_invocation() {
+    let payloads = [
+        json!({"reconcile": {}}),
+        json!({"reconcile": {"dryRun": true}}),
+        enroll(),
+    ];
+    let run = run(&cloud_with([]), &[], &payloads).await;
+    // In all and for each of four Regions.
+    assert_eq!(run.log.matches("\"Gap\":[").count(), 1 + 4);
+}
+
+#[tokio::test]
+async fn a_gap_that_nobody_could_count_is_null_and_no_metric_says_zero() {
+    let cloud = cloud_with([error("ListAccounts", "AccessDeniedException", "no")]);
+    let run = run(&cloud, &[], &[json!({"reconcile": {}})]).await;
+    let report = run.reply();
+    assert_eq!(
+        (&report["gap"], &report["complete"]),
+        (&Value::Null, &json!(false))
+    );
+    let ended = run.line("reconcile ended");
+    assert_eq!(
+        (ended.get("gap"), &ended["reason"]),
+        (None, &json!("access-denied"))
+    );
+    let metrics = run.metrics();
+    assert!(!metrics.is_empty());
+    assert_eq!(metrics.keys().find(|(name, _)| name == "Gap"), None);
+}

@@ -1,0 +1,601 @@
+//! The reconcile: the whole organization against GuardDuty in every Region. It says what is missing, closes the gap with
+//! the fewest calls at a pace that AWS takes, ends at its deadline, and its report is true whatever went wrong: each run
+//! here is checked against what the small AWS really has.
+
+use std::time::Duration;
+
+use crate::world::{
+    RECONCILE_OPERATIONS, REGIONS, World, bare, error, event, hangs, id, internal_error, pick,
+    unprocessed,
+};
+use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, OTHER_ACCOUNT, Setup};
+use serde_json::{Value, json};
+
+/// The Region that the tests look at, where one is enough.
+const HERE: &str = REGIONS[0];
+
+/// A quarter of an hour, as in the template.
+const TIMEOUT: Duration = Duration::from_mins(15);
+
+const LIMIT: &str =
+    "cannot create anymore members since it cannot exceed the maximum number of allowed members";
+
+/// An organization of `count` accounts beside the administrator, in so many Regions.
+fn organization(count: usize, regions: usize) -> Setup {
+    let mut accounts = vec![(ADMIN_ACCOUNT.to_owned(), "security@example.com".to_owned())];
+    accounts.extend((0..count).map(|n| (id(n), format!("a{n}@example.com"))));
+    Setup {
+        accounts,
+        regions: REGIONS[..regions].iter().map(ToString::to_string).collect(),
+        latency: Duration::from_millis(50),
+        ..Setup::default()
+    }
+}
+
+fn world_of(setup: &Setup, variables: &[(&str, &str)]) -> World {
+    World::of_reconcile(setup, variables)
+}
+
+fn world_with(accounts: usize, regions: usize) -> World {
+    world_of(&organization(accounts, regions), &[])
+}
+
+async fn reconcile(world: &World) -> Value {
+    run(world, &json!({"reconcile": {}}), TIMEOUT).await
+}
+
+async fn dry_run(world: &World) -> Value {
+    run(world, &event("reconcile.json"), TIMEOUT).await
+}
+
+async fn run(world: &World, payload: &Value, time: Duration) -> Value {
+    let report = world.invoke_raw(&payload.to_string(), time).await.unwrap();
+    check_truth(world, &report);
+    report
+}
+
+/// The report is true: every expected account is counted once, and whoever is not enabled is in the gap.
+fn check_truth(world: &World, report: &Value) {
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    assert!(world.queues_are_empty(), "reconcile writes to no queue");
+    if report["blocked"].is_object() {
+        // What nobody could count is not 0.
+        for unknown in ["gap", "accountsListed", "accountsExpected"] {
+            assert_eq!(report[unknown], Value::Null, "{unknown}: {report}");
+        }
+        assert_eq!(pick(report, ["complete", "regions"]), json!([false, {}]));
+        return;
+    }
+    let expected = number(&report["accountsExpected"]);
+    // Not by the report's own word: what the organization really has.
+    assert_eq!(
+        number(&report["accountsListed"]),
+        world.accounts(),
+        "{report}"
+    );
+    let regions = report["regions"].as_object().unwrap();
+    assert_eq!(regions.keys().cloned().collect::<Vec<_>>(), world.regions());
+    let mut gap = 0;
+    for (region, part) in regions {
+        let not_enabled = part["notEnabled"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(number)
+            .sum::<usize>();
+        let [enabled, enrolled, missing, not_attempted] =
+            ["enabled", "enrolled", "missing", "notAttempted"].map(|name| number(&part[name]));
+        let open = missing + not_enabled + not_attempted;
+        assert_eq!(enabled + enrolled + open, expected, "{region}: {part}");
+        let (_, truly_enabled) = world.region(region).count_members();
+        assert!(truly_enabled + open >= expected, "{region}: {part}");
+        gap += open;
+    }
+    assert_eq!(number(&report["gap"]), gap);
+}
+
+/// How many calls a run made that change something.
+fn writes(world: &World) -> usize {
+    world.count("CreateMembers") + world.count("StartMonitoringMembers")
+}
+
+/// The run tried everyone, and everyone is enabled.
+fn assert_closed(report: &Value) {
+    assert_eq!(
+        pick(report, ["complete", "gap"]),
+        json!([true, 0]),
+        "{report}"
+    );
+}
+
+// What is compared, and what is done about it.
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_closes_the_gap_and_a_second_one_makes_no_write_call() {
+    let world = world_with(120, 4);
+    let report = reconcile(&world).await;
+    assert_closed(&report);
+    assert_eq!(report["accountsExpected"], 120);
+    for region in REGIONS {
+        let names = ["enrolled", "autoEnable", "memberAccountLimitReached"];
+        let part = pick(&report["regions"][region], names);
+        assert_eq!(part, json!([120, "NONE", false]));
+    }
+    world.forget_calls();
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"][HERE]["enabled"], 120);
+    assert_eq!(writes(&world), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_is_missing_and_makes_no_write_call() {
+    let setup = organization(60, 2);
+    let world = world_of(&setup, &[("RESUME_SUSPENDED_MEMBERS", "true")]);
+    for (number, status) in ["Enabled", "Disabled", "Removed"].into_iter().enumerate() {
+        world.region(HERE).set_member(&id(number), status);
+    }
+    let report = dry_run(&world).await;
+    assert_eq!(pick(&report, ["dryRun", "gap"]), json!([true, 59 + 60]));
+    let part = &report["regions"][HERE];
+    assert_eq!(
+        pick(part, ["enabled", "missing", "enrolled"]),
+        json!([1, 59, 0])
+    );
+    let accounts = part["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 59);
+    let words = json!("relationshipStatus is Disabled");
+    for (account, number, result) in [(&accounts[0], 1, words), (&accounts[1], 2, json!(null))] {
+        assert_eq!(
+            *account,
+            json!({"accountId": id(number), "outcome": null, "reason": null, "result": result})
+        );
+    }
+    assert_eq!(writes(&world), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_active_accounts_are_expected_less_the_administrator_and_the_excluded() {
+    let mut setup = organization(2, 1);
+    let more = [OTHER_ACCOUNT, MANAGEMENT_ACCOUNT].map(|id| (id.to_owned(), "x@y.org".to_owned()));
+    setup.accounts.extend(more);
+    let world = world_of(&setup, &[("EXCLUDED_ACCOUNTS", OTHER_ACCOUNT)]);
+    world.change(&id(1), |account| account.set_state("SUSPENDED"));
+    let report = reconcile(&world).await;
+    let counts = pick(&report, ["accountsListed", "accountsExpected"]);
+    assert_eq!(counts, json!([5, 2]));
+    for (account, expected) in [
+        (id(0).as_str(), true),
+        (MANAGEMENT_ACCOUNT, true),
+        (id(1).as_str(), false),
+        (OTHER_ACCOUNT, false),
+        (ADMIN_ACCOUNT, false),
+    ] {
+        assert_eq!(world.is_enabled_everywhere(account), expected, "{account}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_in_an_unknown_state_is_left_alone_and_the_run_is_not_complete() {
+    let world = world_with(3, 1);
+    world.change(&id(1), |account| account.set_state("HIBERNATING"));
+    let report = reconcile(&world).await;
+    assert_eq!(
+        pick(&report, ["complete", "accountsOfUnknownState"]),
+        json!([false, 1])
+    );
+    assert_eq!(report["regions"][HERE]["enrolled"], 2);
+    assert!(!world.is_enabled_everywhere(&id(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_someone_disassociated_is_brought_back() {
+    let world = world_with(2, 1);
+    world.region(HERE).set_member(&id(0), "Removed");
+    world.region(HERE).set_member(&id(1), "Resigned");
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"][HERE]["enrolled"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_member_is_reported_and_resumed_only_on_request() {
+    for (resume, enrolled, not_enabled) in [
+        ("false", 0, json!({"member-suspended": 1})),
+        ("true", 1, json!({})),
+    ] {
+        let setup = organization(1, 1);
+        let world = world_of(&setup, &[("RESUME_SUSPENDED_MEMBERS", resume)]);
+        world.region(HERE).set_member(&id(0), "Disabled");
+        let report = reconcile(&world).await;
+        let part = pick(&report["regions"][HERE], ["enrolled", "notEnabled"]);
+        assert_eq!(part, json!([enrolled, not_enabled]));
+        let named = json!([{"accountId": id(0), "outcome": "refused", "reason": "member-suspended",
+            "result": "relationshipStatus is Disabled"}]);
+        let named = if resume == "true" { json!([]) } else { named };
+        assert_eq!(report["regions"][HERE]["accounts"], named);
+        assert_eq!(world.count("CreateMembers"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_left_the_organization_are_reported_and_not_removed() {
+    const GONE: &str = "999999999999";
+    let world = world_with(1, 1);
+    world.region(HERE).set_member(GONE, "Enabled");
+    let report = reconcile(&world).await;
+    let part = pick(
+        &report["regions"][HERE],
+        ["stale", "staleAccounts", "enabled"],
+    );
+    assert_eq!(part, json!([1, [GONE], 0]));
+    assert!(world.enabled_regions(GONE).contains(HERE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_excluded_or_suspended_by_aws_is_in_the_organization_all_the_same() {
+    let world = world_of(&organization(2, 1), &[("EXCLUDED_ACCOUNTS", &id(0))]);
+    world.change(&id(1), |account| account.set_state("SUSPENDED"));
+    for number in [0, 1] {
+        world.region(HERE).set_member(&id(number), "Enabled");
+    }
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"][HERE]["stale"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_was_opted_into_is_picked_up_by_the_next_run() {
+    let world = world_with(3, 1);
+    reconcile(&world).await;
+    world.region("eu-south-1").is_opted_into();
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"]["eu-south-1"]["enrolled"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_misspelt_request_is_refused_without_a_call() {
+    for payload in [
+        json!({"reconcile": {"dryrun": true}}),
+        json!({"reconcile": {"dryRun": "yes"}}),
+        json!({"reconcile": true}),
+        json!({"reconcile": null}),
+        json!({"reconcile": {}, "dryRun": true}),
+    ] {
+        let world = World::new();
+        let error = world.invoke(&payload).await.unwrap_err().to_string();
+        assert!(
+            error.contains("{\"reconcile\": {\"dryRun\": true}}"),
+            "{payload}: {error}"
+        );
+        assert_eq!(world.all_calls(), 0);
+    }
+}
+
+// How many calls it makes, and at what pace.
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_makes_the_fewest_calls_that_pages_and_batches_allow() {
+    let world = world_with(119, 2);
+    reconcile(&world).await;
+    for (operation, count) in [
+        // 120 accounts with the administrator, 20 a page; no members yet: one empty page a Region.
+        ("ListAccounts", 6),
+        ("ListMembers", 2),
+        ("ListDetectors", 2),
+        // 119 accounts, 50 a call, asked before and after.
+        ("CreateMembers", 6),
+        ("GetMembers", 12),
+    ] {
+        assert_eq!(world.count(operation), count, "{operation}");
+    }
+    world.forget_calls();
+    reconcile(&world).await;
+    assert_eq!(world.count("ListAccounts"), 6);
+    assert_eq!(world.count("ListMembers"), 6);
+    assert_eq!(world.all_calls(), 1 + 6 + 2 + 2 + 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_not_throttled_follow_each_other_at_one_steady_pace() {
+    let world = world_with(500, 1);
+    reconcile(&world).await;
+    for (operation, expected) in [("ListAccounts", 200), ("CreateMembers", 1_000)] {
+        let steps = world.steps(operation);
+        assert!(steps.len() >= 9, "{steps:?}");
+        let expected = Duration::from_millis(expected);
+        assert!(steps.iter().all(|step| *step == expected), "{steps:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_slows_the_region_down_until_everyone_is_done() {
+    let world = world_with(150, 1);
+    world.fault(Fault::always("CreateMembers", bare(429)).first(6));
+    let report = reconcile(&world).await;
+    assert_closed(&report);
+    // 50 pairs in each of the 6 calls.
+    assert_eq!(report["regions"][HERE]["throttled"], 300);
+    assert!(
+        world.elapsed() > Duration::from_mins(1),
+        "{:?}",
+        world.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_throttled_is_asked_for_again_at_a_slower_pace() {
+    let world = world_with(120, 2);
+    reconcile(&world).await;
+    let throttled = |operation| Fault::always(operation, bare(429)).first(3);
+    // Not the first call: the one after a page that was read already, where there is one.
+    world.fault(throttled("ListAccounts").from(2));
+    for operation in ["ListMembers", "DescribeOrganizationConfiguration"] {
+        world.fault(throttled(operation).in_region(HERE));
+    }
+    let start = world.elapsed();
+    let report = reconcile(&world).await;
+    assert_closed(&report);
+    assert_eq!(report["throttled"], 3);
+    let counts = REGIONS[..2]
+        .iter()
+        .map(|region| &report["regions"][region]["throttled"]);
+    assert_eq!(counts.collect::<Vec<_>>(), [&json!(6), &json!(0)]);
+    assert!(world.elapsed() > start + Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_call_keeps_to_the_pace_of_the_region() {
+    let world = world_with(50, 1);
+    let spoils = error(
+        400,
+        "BadRequestException",
+        "an invalid or out-of-range value",
+    );
+    world.fault(Fault::always("CreateMembers", spoils).on_account(&id(7)));
+    let report = reconcile(&world).await;
+    assert_eq!(report["regions"][HERE]["enrolled"], 49);
+    let steps = world.steps("CreateMembers");
+    assert!(steps.len() >= 5, "{steps:?}");
+    // A second, less the GetMembers before the first.
+    let least = Duration::from_millis(900);
+    assert!(steps.iter().all(|step| *step >= least), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_meets_everyone_ends_the_region_instead_of_a_thousand_calls() {
+    let world = world_with(500, 1);
+    world.fault(Fault::always("CreateMembers", unprocessed(LIMIT)));
+    let report = reconcile(&world).await;
+    let names = ["blocked/reason", "notEnabled", "notAttempted"];
+    assert_eq!(
+        pick(&report["regions"][HERE], names),
+        json!(["member-limit-reached", {"member-limit-reached": 50}, 450])
+    );
+    assert_eq!(world.count("CreateMembers"), 1);
+}
+
+// What goes wrong, and what the report says of it.
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_names_what_is_missing_in_each_region_with_its_remedy() {
+    let world = world_with(3, 4);
+    world.region(REGIONS[0]).loses_detector();
+    world.region(REGIONS[1]).has_another_administrator();
+    world.region(REGIONS[2]).is_not_enabled();
+    let denied = error(403, "AccessDeniedException", "not authorized to perform it");
+    world.fault(Fault::always("ListMembers", denied).in_region(REGIONS[3]));
+    let report = dry_run(&world).await;
+    assert_eq!(report["complete"], false);
+    for (region, reason) in REGIONS.into_iter().zip([
+        "no-detector",
+        "not-administrator",
+        "region-disabled",
+        "access-denied",
+    ]) {
+        let part = &report["regions"][region];
+        assert_eq!(
+            pick(part, ["blocked/reason", "notAttempted"]),
+            json!([reason, 3])
+        );
+        assert!(!part["blocked"]["remedy"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(
+        report["regions"][REGIONS[3]]["blocked"]["result"],
+        "AccessDeniedException: not authorized to perform it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_goes_down_half_way_does_not_stop_the_others() {
+    let world = world_with(120, 2);
+    reconcile(&world).await;
+    let down = Fault::always("ListMembers", bare(503));
+    world.fault(down.in_region(REGIONS[0]).from(2));
+    world.region(REGIONS[1]).set_member(&id(5), "Removed");
+    let report = reconcile(&world).await;
+    let regions = &report["regions"];
+    assert_eq!(regions[REGIONS[0]]["blocked"]["reason"], "unavailable");
+    assert_eq!(regions[REGIONS[1]]["enrolled"], 1);
+    assert_eq!(report["complete"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_organizations_accounts_the_report_says_so_and_nothing_is_changed() {
+    let world = world_with(30, 1);
+    let token = error(400, "InvalidInputException", "INVALID_NEXT_TOKEN");
+    world.fault(Fault::always("ListAccounts", token).from(2));
+    let report = reconcile(&world).await;
+    assert_eq!(
+        pick(&report, ["complete", "blocked/result"]),
+        json!([false, "InvalidInputException: INVALID_NEXT_TOKEN"])
+    );
+    assert_eq!(writes(&world), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_region_is_not_complete_even_where_every_account_had_its_attempt() {
+    let world = world_with(3, 1);
+    world.fault(Fault::always("CreateMembers", unprocessed(LIMIT)));
+    let report = reconcile(&world).await;
+    assert_eq!(
+        pick(&report["regions"][HERE], ["notAttempted", "blocked/reason"]),
+        json!([0, "member-limit-reached"])
+    );
+    assert_eq!(report["complete"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_meets_its_deadline_reports_the_truth_and_the_next_goes_on_where_it_ended() {
+    let world = world_with(500, 1);
+    let short = Duration::from_secs(14);
+    let first = run(&world, &json!({"reconcile": {}}), short).await;
+    let part = &first["regions"][HERE];
+    assert_eq!(part["blocked"]["reason"], "deadline");
+    let done = usize::try_from(part["enrolled"].as_u64().unwrap()).unwrap();
+    assert!(done > 0 && done < 500, "{part}");
+    assert_eq!(part["notAttempted"], 500 - done);
+    world.forget_calls();
+    assert_closed(&reconcile(&world).await);
+    let asked: usize = world.batches("CreateMembers").iter().sum();
+    assert!(asked <= 500 - done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_last_call_had_reached_before_the_deadline_is_counted() {
+    let world = world_with(3, 1);
+    world.fault(Fault::always("CreateMembers", internal_error()).on_account(&id(1)));
+    // The members are asked after once they are made, and that takes for ever.
+    world.fault(Fault::always("GetMembers", hangs()).from(2));
+    let short = Duration::from_secs(12);
+    let report = run(&world, &json!({"reconcile": {}}), short).await;
+    let names = ["notEnabled", "notAttempted", "blocked/reason"];
+    assert_eq!(
+        pick(&report["regions"][HERE], names),
+        json!([{"internal-error": 1}, 2, "deadline"])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_says_when_its_run_started_and_ended() {
+    let report = dry_run(&world_with(1, 1)).await;
+    for time in ["startedAt", "endedAt"] {
+        let time = report[time].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.len() == 20, "{time}");
+    }
+}
+
+// What changes while it runs.
+
+#[tokio::test(start_paused = true)]
+async fn an_organization_that_changes_while_it_is_listed_is_met_by_the_next_run() {
+    let world = world_with(100, 2);
+    let change = async {
+        // Between two pages: the first account leaves after it was listed, two more join, one of them at the front.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.leaves(&id(0));
+        for joined in ["000000000001", &id(500)] {
+            world.joins(joined);
+        }
+    };
+    let payload = json!({"reconcile": {}}).to_string();
+    let (report, ()) = tokio::join!(world.invoke_raw(&payload, TIMEOUT), change);
+    let report = report.unwrap();
+    assert_eq!(report["complete"], true);
+    // GuardDuty refuses the account that left in a text that nobody knows.
+    assert_eq!(report["regions"][HERE]["notEnabled"], json!({"unknown": 1}));
+    let report = reconcile(&world).await;
+    assert_closed(&report);
+    assert_eq!(report["accountsExpected"], 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_at_once_both_end_with_everyone_enabled() {
+    let world = world_with(200, 2);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        reconcile(&world).await
+    };
+    let (first, second) = tokio::join!(reconcile(&world), later);
+    assert_closed(&first);
+    assert_closed(&second);
+    assert!(world.is_enabled_everywhere(&id(199)));
+}
+
+// Every operation with every fault. Three tests, because each takes a core for some seconds.
+
+fn faults() -> Vec<FaultKind> {
+    vec![
+        error(400, "ThrottlingException", "a fault"),
+        bare(429),
+        error(400, "BadRequestException", "a fault"),
+        error(403, "AccessDeniedException", "a fault"),
+        error(500, "InternalServerErrorException", "a fault"),
+        bare(503),
+        FaultKind::Delay(Duration::from_mins(10)),
+        FaultKind::Delay(Duration::from_millis(4_900)),
+        FaultKind::Drop { effect: false },
+        FaultKind::Drop { effect: true },
+        FaultKind::Garbage,
+        FaultKind::Empty,
+        FaultKind::WithoutUnprocessedAccounts,
+        internal_error(),
+    ]
+}
+
+/// A gap that takes every operation: accounts to create, and a suspended member to resume.
+fn world_with_a_gap() -> World {
+    let setup = organization(60, 2);
+    let world = world_of(&setup, &[("RESUME_SUSPENDED_MEMBERS", "true")]);
+    world.region(HERE).set_member(&id(0), "Enabled");
+    world.region(HERE).set_member(&id(1), "Disabled");
+    world
+}
+
+/// Each operation with each fault: the report of the run is true, and once the fault is gone the next run closes the gap.
+async fn run_matrix(when: impl Fn(Fault) -> Fault) {
+    let mut cells = 0;
+    for operation in RECONCILE_OPERATIONS {
+        for kind in faults() {
+            let fault = when(Fault::always(operation, kind));
+            let world = world_with_a_gap();
+            world.fault(fault.clone());
+            reconcile(&world).await;
+            world.faults_end();
+            let next = reconcile(&world).await;
+            let closed = pick(&next, ["complete", "gap"]);
+            assert_eq!(closed, json!([true, 0]), "{fault:?}: {next}");
+            // A call whose answer was lost is sent again by the SDK, to members that it enabled itself. No other
+            // fault may lead to a CreateMembers for a member that is enabled.
+            let touched = world.touched_members();
+            assert!(operation == "CreateMembers" || touched == 0, "{fault:?}");
+            cells += 1;
+        }
+    }
+    println!("reconcile matrix: {cells} cells");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_matrix_covers_every_kind_of_call_that_a_reconcile_makes() {
+    let world = world_with_a_gap();
+    reconcile(&world).await;
+    assert_eq!(
+        world.operations(),
+        RECONCILE_OPERATIONS.map(str::to_owned).into()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_first_call_of_an_operation_meets_the_report_is_true_and_the_next_run_closes_the_gap()
+ {
+    run_matrix(|fault| fault.first(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_every_call_of_an_operation_meets_the_report_is_true_and_the_next_run_closes_the_gap()
+ {
+    run_matrix(|fault| fault).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_every_call_in_one_region_meets_the_report_is_true_and_the_next_run_closes_the_gap()
+ {
+    run_matrix(|fault| fault.in_region(HERE)).await;
+}
