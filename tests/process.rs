@@ -50,6 +50,26 @@ impl Run {
         lines[0].clone()
     }
 
+    /// The runbook has a row for each line.
+    fn expect_rows_in_the_runbook(&self) {
+        let runbook = include_str!("../docs/operations.md");
+        let table = runbook.split("\n## Logs\n").nth(1).unwrap();
+        let rows: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .collect();
+        for line in self.lines() {
+            let Some(message) = line["message"].as_str() else {
+                continue;
+            };
+            let start = message.split([';', ':']).next().unwrap();
+            assert!(
+                rows.iter().any(|row| row.starts_with(start)),
+                "no row for {message:?}"
+            );
+        }
+    }
+
     fn reply(&self) -> &Value {
         self.replies[0].as_ref().unwrap()
     }
@@ -170,11 +190,13 @@ async fn run_with(
     // Without its Runtime API the function ends by itself.
     drop(loopback);
     let output = child.wait_with_output().await.unwrap();
-    Run {
+    let run = Run {
         replies,
         log: String::from_utf8(output.stdout).unwrap(),
         end: String::from_utf8(output.stderr).unwrap(),
-    }
+    };
+    run.expect_rows_in_the_runbook();
+    run
 }
 
 // What it answers.
@@ -334,7 +356,11 @@ async fn no_log_line_of_any_level_shows_an_address() {
         let text = "odd address new-account@example.com";
         let cloud = cloud_with([not_enabled(text).in_region("us-east-1")]);
         let run = run(&cloud, &[("AWS_LAMBDA_LOG_LEVEL", level)], &payloads).await;
-        assert!(run.log.contains("enrollment attempt ended"), "{level}: {}", run.log);
+        assert!(
+            run.log.contains("enrollment attempt ended"),
+            "{level}: {}",
+            run.log
+        );
         assert!(run.log.contains("<e-mail>"), "{level}: {}", run.log);
         assert!(!run.log.contains("@example.com"), "{level}: {}", run.log);
         assert!(!run.end.contains('@'), "{level}: {}", run.end);
@@ -382,7 +408,10 @@ async fn an_account_that_is_enabled_everywhere_has_a_time_from_its_event_and_ano
     let fault = not_enabled("Internal error").in_region("eu-west-1");
     for (faults, measured) in [(vec![], true), (vec![fault], false)] {
         let run = run(&cloud_with(faults), &[], &[event.clone(), event.clone()]).await;
-        assert_eq!(run.lines_with("message", "enrollment attempt ended").len(), 2);
+        assert_eq!(
+            run.lines_with("message", "enrollment attempt ended").len(),
+            2
+        );
         let measures = run.log.matches("\"SecondsToProtected\":[").count();
         // The second delivery finds the account enabled: nothing new to measure.
         assert_eq!(measures, usize::from(measured));

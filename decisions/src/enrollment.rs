@@ -14,10 +14,11 @@ use crate::call_error::{CallError, Failure};
 use crate::classify;
 use crate::configuration::Configuration;
 use crate::membership::{Action, Membership};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::redacted::Redacted;
 use crate::region::Coverage;
+use crate::status::Status;
 
 /// The most accounts that `CreateMembers`, `GetMembers` and `StartMonitoringMembers` take (GuardDuty API reference). The
 /// SDK sends 51 without complaint.

@@ -29,4 +29,5 @@ pub mod region;
 pub mod report;
 pub mod retry;
 pub mod roster;
+pub mod status;
 pub mod timestamp;

@@ -127,7 +127,7 @@ mod tests {
     use std::borrow::ToOwned;
 
     use super::*;
-    use crate::outcome::Status;
+    use crate::status::Status;
 
     fn email() -> Email {
         Email::unmasked("new@example.com").unwrap()

@@ -93,8 +93,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::outcome::Status;
     use crate::region::Region;
+    use crate::status::Status;
 
     fn record(outcome: &Outcome) -> Option<Value> {
         let origin = Origin {

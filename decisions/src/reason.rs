@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::Status;
+use crate::status::Status;
 
 /// What a failure concerns, and so what else it makes useless to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

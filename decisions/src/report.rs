@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::account::AccountId;
 use crate::membership::{Membership, left_suspended};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::redacted::Redacted;
 use crate::region::Region;
+use crate::status::Status;
 use crate::timestamp::Timestamp;
 
 /// The most accounts that are not `Enabled`, and the most stale members, that a Region's report names. Ours: 34 Regions

@@ -33,11 +33,12 @@ use core::time::Duration;
 use crate::body::{Body, Redriven};
 use crate::event::{NewAccount, NewAccounts};
 use crate::message::Message;
-use crate::outcome::{Outcome, Status};
+use crate::outcome::Outcome;
 use crate::pair::{Pair, PairOutcomes, Pairs};
 use crate::queued_pair::{Origin, QueuedPair};
 use crate::redacted::Redacted;
 use crate::region::Region;
+use crate::status::Status;
 use crate::timestamp::Timestamp;
 
 /// The attempt at which a pair that still fails becomes a dead letter. With [`backoff`] that is about 46 minutes after the

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use decisions::call_error::CallError;
 use decisions::enrollment::Answer;
-use decisions::outcome::Status;
 use decisions::pair::PairOutcomes;
 use decisions::queued_pair::QueuedPair;
 use decisions::reason::Reason;
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
 use decisions::retry::{Request, Wanted};
+use decisions::status::Status;
 use serde_json::json;
 use tracing::{error, info, warn};
 

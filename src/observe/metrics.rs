@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
-use decisions::outcome::Status;
 use decisions::pair::PairOutcomes;
 use decisions::reason::Reason;
 use decisions::report::Report;
+use decisions::status::Status;
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
 /// The namespace of all metrics.

@@ -127,7 +127,7 @@ fn documents() -> impl Strategy<Value = Value> {
 /// Runs a check for inputs of a kind, always the same ones.
 fn check<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, check: impl Fn(T)) {
     let config = Config {
-        cases: 500,
+        cases: 256,
         failure_persistence: None,
         ..Config::default()
     };

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use decisions::configuration::Configuration;
-use decisions::outcome::Status;
 use decisions::reason::Reason;
+use decisions::status::Status;
 
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const ARCHITECTURE: &str = include_str!("../../docs/architecture.md");
