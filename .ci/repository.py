@@ -31,8 +31,6 @@ def sample(name):
 
 # The rows of the table: file, what it is, what the function does with it.
 ROWS = re.findall(r"^\| `(\S+\.json)` \| (.*) \| (.*) \|$", (EVENTS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-if {path.name for path in EVENTS.glob("*.json")} != {name for name, _, _ in ROWS}:
-    raise SystemExit("error: the table of events/README.md is not of the files in events/")
 # What the rules pass on.
 PASSED_ON = {name for name, kind, _ in ROWS if "(**rule**)" in kind}
 IGNORED = {name for name, _, action in ROWS if action.startswith("ignores it")}
@@ -43,3 +41,5 @@ JOINS = {
     if action.startswith("enrolls")
 }
 RECONCILE, BATCH = "reconcile.json", "retry-batch.json"
+if {path.name for path in EVENTS.glob("*.json")} != {*IGNORED, *JOINS, RECONCILE, BATCH}:
+    raise SystemExit("error: the table of events/README.md does not say of each file in events/ what is done with it")
