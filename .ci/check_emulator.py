@@ -70,7 +70,7 @@ def check_wrong_input(emulator, bootstrap):
         # The process is the same, and well.
         reply = function.invoke({"accounts": [CREATED]})
         equal(set(outcomes(reply, "afterwards").values()), {"enrolled"}, "afterwards")
-    print(f"{len(wrong)} payloads that are no event: InvalidEvent, and the next call is answered")
+    print(f"{len(wrong)} payloads that are not events: InvalidEvent, and the next call is answered")
 
 
 def check_wrong_configuration(emulator, bootstrap):
@@ -130,7 +130,9 @@ def check_watch():
         check_on_loopback(port, "cargo lambda watch")
         for outcome in ["enrolled", "already-enabled"]:
             # The first call builds the function.
-            done = subprocess.run(invoke, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
+            done = subprocess.run(
+                invoke, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900
+            )
             equal((done.returncode, done.stderr), (0, ""), f"the end of cargo lambda invoke: {done.stdout}")
             expected = {(CREATED, region): outcome for region in REGIONS}
             equal(outcomes(json.loads(done.stdout), name), expected, name)

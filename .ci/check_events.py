@@ -18,7 +18,7 @@ def pattern_of(name, rule):
     text = json.dumps(of_type(name, "AWS::Events::Rule")[rule]["EventPattern"])
     text = text.replace('{"Ref": "ManagementAccountId"}', f'"{MANAGEMENT}"')
     try:
-        # It refuses what EventBridge would: values that are no lists, empty lists.
+        # It refuses what EventBridge would: values that are not lists, empty lists.
         return EventPattern(text, EventPatternParser(text).parse())
     except InvalidEventPatternException as error:
         sys.exit(f"error: {name}: {error.message}")
@@ -33,7 +33,7 @@ def changed(event, name, value):
 
 def main():
     samples = {path.name: sample(path.name) for path in EVENTS.glob("*.json")}
-    others = [("source", "example.application"), ("eventSource", "signup.amazonaws.com"), ("eventName", "CreateAccount")]
+    others = [("source", "example.app"), ("eventSource", "signup.amazonaws.com"), ("eventName", "CreateAccount")]
     for template, rule in [("management-account", "SendRule"), ("template", "JoinRule")]:
         pattern = pattern_of(template, rule)
         for name, event in samples.items():

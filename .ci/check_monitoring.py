@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks that what the alarms and the dashboard look at exists: AWS's metrics as AWS's guides list them; our own metrics,
-and the fields and messages of the dashboard's queries, in lines that the function really wrote. Prints what is wrong;
-exits with 1 where there is something.
+"""Checks that what the alarms and the dashboard look at exists: AWS's metrics as AWS's guides list them; our own
+metrics, and the fields and messages of the dashboard's queries, in lines that the function really wrote. Prints what is
+wrong; exits with 1 where there is something.
 
 Starts the real function through `cargo local`, which needs no AWS account and builds it where it is not built.
 """
@@ -120,10 +120,10 @@ def check_query(title, query, logs):
     # What Insights knows of every line.
     fields.discard("@timestamp")
     check(matching, f"{title}: matches no line that the function writes")
-    for field in sorted(fields):
+    for field in sorted(fields if matching else []):
         check(any(line.get(field) is not None for line in matching), f"{title}: no line that it matches has {field}")
     # The language takes nothing but limit after dedup.
-    check(not re.search(r"\| dedup [^|]+\| (?!limit )", query), f"{title}: nothing but limit may stand after dedup")
+    check(not re.search(r"\| dedup [^|]+\| (?!limit )", query), f"{title}: nothing but limit may follow dedup")
 
 
 def main():

@@ -63,7 +63,7 @@ HEALING, REFUSING = "eu-west-1", "us-east-1"
 REFUSAL = "cannot exceed the maximum number of allowed members"
 # The function's own number: the delay of a first retry.
 FIRST_BACKOFF = 30
-# The template's 370 s, shortened so that what the function does to a message's visibility can be told from it.
+# The template's 370 s, shortened so that what the function does to a message's visibility can be seen.
 VISIBILITY_TIMEOUT = 3
 UNREADABLE = 'not JSON, and of nobody we know: {"accountId": '
 
@@ -338,7 +338,7 @@ def check_all_enrolled(moto, aws):
 def main():
     emulator, bootstrap = sys.argv[1:]
     moto = Moto()
-    # GuardDuty is mended in time for the redrive: after one call of CreateMembers for each join and for the batch of
+    # GuardDuty heals in time for the redrive: after one call of CreateMembers for each join and for the batch of
     # the samples, and where pairs can heal, one for each later attempt: a batch shares a call.
     calls = len(JOINS) + 1
     with LocalAws(

@@ -37,7 +37,8 @@ def check_queues(resources, function):
     window = mapping.get("MaximumBatchingWindowInSeconds", 0)
     check(mapping["BatchSize"] <= 10 or window >= 1, "RetryMapping: a batch of more than 10 needs a window")
     least = 6 * function["Timeout"] + window
-    check(retries["VisibilityTimeout"] >= least, f"RetryQueue: VisibilityTimeout is below 6 x timeout + window, {least} s")
+    visibility = retries["VisibilityTimeout"]
+    check(visibility >= least, f"RetryQueue: VisibilityTimeout is below 6 x timeout + window, {least} s")
     receives = retries["RedrivePolicy"]["maxReceiveCount"]
     check(receives > LAST_ATTEMPT, f"RetryQueue: {receives} receives end before the function's attempt {LAST_ATTEMPT}")
     # A message that SQS moves keeps the time at which it was sent.

@@ -1,4 +1,4 @@
-"""Runs the function on AWS's Runtime Interface Emulator, against servers on this machine. For the checks beside it."""
+"""Runs the function on AWS's Runtime Interface Emulator, against servers on this machine."""
 
 import json
 import os
