@@ -66,7 +66,8 @@ def check_alarm(name, alarm, parameters):
     # The most that CloudWatch takes, with the longest address that the parameter lets through.
     length = len(description.replace("${RunbookUrl}", "x" * parameters["RunbookUrl"]["MaxLength"]))
     check(length <= 1024, f"{name}: the description has up to {length} characters, more than 1024")
-    check(description.endswith(f" Runbook: ${{RunbookUrl}}#{name.lower()}"), f"{name}: it does not end with its heading of the runbook")
+    pointer = f" Runbook: ${{RunbookUrl}}#{name.lower()}"
+    check(description.endswith(pointer), f"{name}: it does not end with its heading of the runbook")
 
 
 def check_alarms():
