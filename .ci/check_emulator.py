@@ -1,53 +1,49 @@
 #!/usr/bin/env python3
 """Runs the function on AWS's Runtime Interface Emulator against local-aws: every sample, wrong input, wrong
-configuration, and a GuardDuty that hangs.
+configuration, and a GuardDuty that hangs. Then as a developer does: `cargo local serve`, `cargo lambda watch` and
+`cargo lambda invoke`, which build it as `cargo local` does, so what is built already is used.
 
 Usage: check_emulator.py EMULATOR BOOTSTRAP
 """
 
+import json
+import subprocess
 import sys
 import time
 
 from lambda_emulator import (
-    BATCH,
-    CREATED,
-    IGNORED,
-    INVITED,
-    JOINS,
-    RECONCILE,
     REGIONS,
     Function,
     LocalAws,
+    Server,
     check,
-    check_samples_are_known,
+    check_on_loopback,
     equal,
+    free_port,
     outcomes,
-    sample,
+    send_samples,
 )
+from repository import BATCH, CREATED, INVITED, JOINS, RECONCILE, ROOT, sample
 
 
 def check_samples(emulator, bootstrap):
-    check_samples_are_known()
     with LocalAws() as aws, Function(emulator, bootstrap, aws.variables) as function:
-        enrolled = set()
-        for name in sorted(JOINS):
-            reply = function.invoke(sample(name))
-            expected = {
-                (account, region): "already-enabled" if account in enrolled else "enrolled"
-                for account in JOINS[name]
-                for region in REGIONS
-            }
-            equal(outcomes(reply, name), expected, name)
-            enrolled |= JOINS[name]
-        for name in sorted(IGNORED):
-            equal(list(function.invoke(sample(name))), ["ignored"], name)
-        report = function.invoke(sample(RECONCILE))
-        # The management account is left, in every Region.
-        equal((report["complete"], report["gap"]), (True, len(REGIONS)), RECONCILE)
-        equal(function.invoke(sample(BATCH)), {"batchItemFailures": []}, BATCH)
-        summaries = [line for line in function.log() if line.get("message") == "summary"]
-        equal(len(summaries), len(JOINS) + 1, "summary lines")
-    print(f"{len(JOINS) + len(IGNORED) + 2} samples: each reply is as events/README.md says")
+        replies = send_samples(function)
+        ended = [line for line in function.log() if line.get("message") == "enrollment attempt ended"]
+    enrolled = set()
+    for name in sorted(JOINS):
+        expected = {
+            (account, region): "already-enabled" if account in enrolled else "enrolled"
+            for account in JOINS[name]
+            for region in REGIONS
+        }
+        equal(outcomes(replies[name], name), expected, name)
+        enrolled |= JOINS[name]
+    # The management account is left, in every Region.
+    equal(replies[RECONCILE]["gap"], len(REGIONS), RECONCILE)
+    equal(replies[BATCH], {"batchItemFailures": []}, BATCH)
+    equal(len(ended), len(JOINS) + 1, "lines of enrollment attempts")
+    print(f"{len(replies)} samples: each reply is as events/README.md says")
 
 
 def check_batch(emulator, bootstrap):
@@ -74,7 +70,7 @@ def check_wrong_input(emulator, bootstrap):
         # The process is the same, and well.
         reply = function.invoke({"accounts": [CREATED]})
         equal(set(outcomes(reply, "afterwards").values()), {"enrolled"}, "afterwards")
-    print(f"{len(wrong)} payloads that are no event: InvalidEvent, and the next call is answered")
+    print(f"{len(wrong)} payloads that are not events: InvalidEvent, and the next call is answered")
 
 
 def check_wrong_configuration(emulator, bootstrap):
@@ -122,10 +118,32 @@ def check_hanging(emulator, bootstrap):
     print(f"a Region that hangs: answered after {took:.1f} s of {timeout} s, its pair deferred for the deadline")
 
 
+def check_watch():
+    port = free_port()
+    name = "create-account-result.json"
+    # Without --invoke-address it would listen on every interface.
+    address = ["--invoke-address", "127.0.0.1", "--invoke-port", str(port)]
+    # --ignore-changes: the sources stay as they are.
+    watch = ["cargo", "lambda", "watch", *address, "--ignore-changes"]
+    invoke = ["cargo", "lambda", "invoke", *address, "--data-file", f"events/{name}", "guardduty-enroller"]
+    with LocalAws() as aws, Server(watch, aws.variables):
+        check_on_loopback(port, "cargo lambda watch")
+        for outcome in ["enrolled", "already-enabled"]:
+            # The first call builds the function.
+            done = subprocess.run(
+                invoke, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900
+            )
+            equal((done.returncode, done.stderr), (0, ""), f"the end of cargo lambda invoke: {done.stdout}")
+            expected = {(CREATED, region): outcome for region in REGIONS}
+            equal(outcomes(json.loads(done.stdout), name), expected, name)
+    print("cargo lambda watch and invoke: enrolled, and already-enabled at the second call")
+
+
 def main():
     emulator, bootstrap = sys.argv[1:]
     for each in [check_samples, check_batch, check_wrong_input, check_wrong_configuration, check_hanging]:
         each(emulator, bootstrap)
+    check_watch()
 
 
 if __name__ == "__main__":

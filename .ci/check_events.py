@@ -1,42 +1,24 @@
 #!/usr/bin/env python3
 """Matches the patterns of the rules against every file in events/ with moto's matcher of EventBridge patterns, so that
-a rule which could never match, or matches too much, is found.
-
-Usage: check_events.py FOLDER, the one that translate.py wrote
-"""
+a rule which could never match, or matches too much, is found. Prints what is wrong; exits with 1 where there is
+something."""
 
 import json
 import sys
-from pathlib import Path
 
 from moto.events.exceptions import InvalidEventPatternException
 from moto.events.models import EventPattern, EventPatternParser
 
-from wrong import WRONG, end
-
-EVENTS = Path(__file__).parent.parent / "events"
-MANAGEMENT_ACCOUNT = "111122223333"
-# The samples that both rules must pass on; every other sample they must not.
-JOINS = {
-    "account-joined-created.json",
-    "account-joined-invited.json",
-    "controltower-create-managed-account-failed.json",
-    "controltower-create-managed-account.json",
-    "controltower-update-managed-account.json",
-    "create-account-result-failed.json",
-    "create-account-result-string-details.json",
-    "create-account-result.json",
-}
+from repository import EVENTS, MANAGEMENT, PASSED_ON, of_type, sample
+from wrong import check, end
 
 
-def pattern_of(folder, name):
+def pattern_of(name, rule):
     """The pattern of the rule that passes joins on, as EventBridge gets it."""
-    template = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    rule = {"template": "JoinRule", "management-account": "SendRule"}[name]
-    text = json.dumps(template["Resources"][rule]["Properties"]["EventPattern"])
-    text = text.replace('{"Ref": "ManagementAccountId"}', f'"{MANAGEMENT_ACCOUNT}"')
+    text = json.dumps(of_type(name, "AWS::Events::Rule")[rule]["EventPattern"])
+    text = text.replace('{"Ref": "ManagementAccountId"}', f'"{MANAGEMENT}"')
     try:
-        # It refuses what EventBridge would: values that are no lists, empty lists.
+        # It refuses what EventBridge would: values that are not lists, empty lists.
         return EventPattern(text, EventPatternParser(text).parse())
     except InvalidEventPatternException as error:
         sys.exit(f"error: {name}: {error.message}")
@@ -50,32 +32,20 @@ def changed(event, name, value):
 
 
 def main():
-    folder = Path(sys.argv[1])
-    samples = {
-        file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(EVENTS.glob("*.json"))
-    }
-    for name in sorted(JOINS - samples.keys()):
-        WRONG.append(f"events/{name} is not there")
-    patterns = {name: pattern_of(folder, name) for name in ["management-account", "template"]}
-    for template, pattern in patterns.items():
+    samples = {path.name: sample(path.name) for path in EVENTS.glob("*.json")}
+    others = [("source", "example.app"), ("eventSource", "signup.amazonaws.com"), ("eventName", "CreateAccount")]
+    for template, rule in [("management-account", "SendRule"), ("template", "JoinRule")]:
+        pattern = pattern_of(template, rule)
         for name, event in samples.items():
-            if pattern.matches_event(event) != (name in JOINS):
-                verb = "does not pass on" if name in JOINS else "passes on"
-                WRONG.append(f"{template}: the rule {verb} events/{name}")
-        # A join with one thing changed is none any more.
-        for name in sorted(JOINS & samples.keys()):
-            for key, value in [
-                ("source", "example.application"),
-                ("eventSource", "signup.amazonaws.com"),
-                ("eventName", "CreateAccount"),
-            ]:
-                if pattern.matches_event(changed(samples[name], key, value)):
-                    WRONG.append(f"{template}: the rule passes on events/{name} with {key} {value}")
-    # Only the receiving bus can be reached by another account.
-    for name in sorted(JOINS & samples.keys()):
-        if patterns["template"].matches_event(changed(samples[name], "account", "444455556666")):
-            WRONG.append(f"template: the rule passes on events/{name} of another account")
-    end(f"{len(samples)} samples: both rules pass on the {len(JOINS)} joins and nothing else")
+            found = pattern.matches_event(event)
+            check(found == (name in PASSED_ON), f"{rule}: events/{name} is {'' if found else 'not '}passed on")
+        # Only the receiving bus can be reached by another account.
+        foreign = [("account", "444455556666")] if rule == "JoinRule" else []
+        for name in sorted(PASSED_ON):
+            for key, value in others + foreign:
+                found = pattern.matches_event(changed(samples[name], key, value))
+                check(not found, f"{rule}: events/{name} with {key} {value} is passed on")
+    end(f"{len(samples)} samples: both rules pass on the {len(PASSED_ON)} that events/README.md names and nothing else")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from wrong import check, end
 # What provided.al2023 has: Amazon Linux 2023's glibc ("Amazon Linux 2023 User Guide", comparison with AL2: 2.34).
 # A program that needs a later one does not start there ("version `GLIBC_2.35' not found").
 LAMBDA_GLIBC = (2, 34)
-# Its minimal container image has these beside the loader; anything else would have to be in the package.
+# Its minimal container image has these and the loader; anything else would have to be in the package.
 LAMBDA_LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
 MACHINES = {"x86_64": "x64", "arm64": "AArch64"}
 FUNCTIONS = ["EnrollFunction", "ReconcileFunction"]
@@ -30,7 +30,7 @@ OF_LOCAL_AWS = b"The local cloud is up"
 
 def check_program(program, architecture, where):
     """That Lambda can start it; returns the highest glibc version that it needs."""
-    check(program[:4] == b"\x7fELF", f"{where}: no ELF program")
+    check(program[:4] == b"\x7fELF", f"{where}: not an ELF program")
     check(OF_LOCAL_AWS not in program, f"{where}: it is local-aws")
     if program[:4] != b"\x7fELF":
         return (0, 0)
@@ -45,7 +45,7 @@ def check_program(program, architecture, where):
         for auxiliary in auxiliaries
         if auxiliary.name.startswith("GLIBC_") and auxiliary.name != "GLIBC_PRIVATE"
     ]
-    check(needed, f"{where}: it names no glibc version, so what it needs cannot be told")
+    check(needed, f"{where}: it names no glibc version, so what it needs is not known")
     highest = max(needed, default=(0, 0))
     check(highest <= LAMBDA_GLIBC, f"{where}: needs {version(highest)}, Lambda has {version(LAMBDA_GLIBC)}")
     libraries = {

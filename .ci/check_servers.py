@@ -25,33 +25,33 @@ import sys
 import time
 
 from lambda_emulator import (
-    ADMINISTRATOR,
-    BATCH,
-    CREATED,
-    IGNORED,
-    INVITED,
-    JOINS,
-    LOOPBACK,
-    MANAGEMENT,
-    RECONCILE,
     REGIONS,
-    ROOT,
     Function,
     LocalAws,
     check,
-    check_samples_are_known,
+    check_on_loopback,
     equal,
-    listening_addresses,
     outcomes,
-    sample,
+    send_samples,
     wait_until,
+)
+from repository import (
+    ADMINISTRATOR,
+    BATCH,
+    CREATED,
+    INVITED,
+    JOINS,
+    LAST_ATTEMPT,
+    MANAGEMENT,
+    RECONCILE,
+    sample,
+    template,
 )
 
 # moto reads it at each request.
 os.environ["MOTO_ACCOUNT_ID"] = MANAGEMENT
 
 import boto3  # noqa: E402
-import yaml  # noqa: E402
 from moto.organizations import utils  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
@@ -61,42 +61,22 @@ HERE = "eu-west-1"
 # One Region can heal, in one GuardDuty refuses.
 HEALING, REFUSING = "eu-west-1", "us-east-1"
 REFUSAL = "cannot exceed the maximum number of allowed members"
-# The function's own numbers: the delay of a first retry, and the attempt at which a pair becomes a dead letter.
-FIRST_BACKOFF, LAST_ATTEMPT = 30, 8
-# The template's 370 s, shortened so that what the function does to a message's visibility can be told from it.
+# The function's own number: the delay of a first retry.
+FIRST_BACKOFF = 30
+# The template's 370 s, shortened so that what the function does to a message's visibility can be seen.
 VISIBILITY_TIMEOUT = 3
 UNREADABLE = 'not JSON, and of nobody we know: {"accountId": '
 
 
-class Tagged:
-    """template.yaml has CloudFormation's own YAML tags; only plain values are read here."""
-
-    def __init__(self, loader, suffix, node):
-        del loader, suffix, node
+def client(service, address, region=HERE):
+    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
+    return boto3.client(service, endpoint_url=address, region_name=region, **keys)
 
 
-def queue_attributes():
-    """What the template gives the two queues, as SQS takes it."""
-    loader = type("Loader", (yaml.SafeLoader,), {})
-    loader.add_multi_constructor("!", Tagged)
-    with open(ROOT / "template.yaml", encoding="utf-8") as file:
-        resources = yaml.load(file, loader)["Resources"]
-    dead_letters = resources["DeadLetterQueue"]["Properties"]
-    retries = resources["RetryQueue"]["Properties"]
-
-    def plain(properties):
-        return {
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in properties.items()
-            if isinstance(value, bool | int)
-        }
-
-    allow = json.dumps(dead_letters["RedriveAllowPolicy"])
-    return (
-        {**plain(dead_letters), "RedriveAllowPolicy": allow},
-        {**plain(retries), "VisibilityTimeout": str(VISIBILITY_TIMEOUT)},
-        retries["RedrivePolicy"]["maxReceiveCount"],
-    )
+def queue_attributes(name, **others):
+    """What the template gives a queue, as SQS takes it: each value is text."""
+    properties = {**template("template")["Resources"][name]["Properties"], **others}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in properties.items()}
 
 
 class Moto:
@@ -108,28 +88,20 @@ class Moto:
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
         _, port = self.server.get_host_and_port()
-        equal(listening_addresses(port), {LOOPBACK}, "where moto listens")
+        check_on_loopback(port, "moto")
         self.address = f"http://127.0.0.1:{port}"
         self.emails = self.make_organization()
-        dead_letters, retries, self.most_receives = queue_attributes()
-        self.sqs = self.client("sqs")
-        self.dead_letters = self.make_queue("dead-letters", dead_letters)
-        arn = self.attributes(self.dead_letters)["QueueArn"]
-        redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": self.most_receives}
-        self.retries = self.make_queue("retries", {**retries, "RedrivePolicy": json.dumps(redrive)})
-
-    def client(self, service):
-        return boto3.client(
-            service,
-            endpoint_url=self.address,
-            region_name=HERE,
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="not-a-secret",
-        )
+        self.sqs = client("sqs", self.address)
+        self.dead_letters = self.make_queue("dead-letters", queue_attributes("DeadLetterQueue"))
+        redrive = template("template")["Resources"]["RetryQueue"]["Properties"]["RedrivePolicy"]
+        self.most_receives = redrive["maxReceiveCount"]
+        redrive["deadLetterTargetArn"] = self.attributes(self.dead_letters)["QueueArn"]
+        retries = queue_attributes("RetryQueue", VisibilityTimeout=VISIBILITY_TIMEOUT, RedrivePolicy=redrive)
+        self.retries = self.make_queue("retries", retries)
 
     def make_organization(self):
         """Returns each account's e-mail address."""
-        organizations = self.client("organizations")
+        organizations = client("organizations", self.address)
         organizations.create_organization(FeatureSet="ALL")
         for name in ["security", "created", "invited"]:
             organizations.create_account(AccountName=name, Email=f"{name}@example.com")
@@ -166,10 +138,10 @@ class Moto:
     def delete(self, queue, message):
         self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
-    def show(self, message):
-        """Makes a message of the retry queue visible at once: nobody waits here until its time has come."""
+    def show(self, queue, message):
+        """Makes a message visible at once: nobody waits here until its time has come."""
         self.sqs.change_message_visibility(
-            QueueUrl=self.retries, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
         )
 
 
@@ -248,25 +220,20 @@ def by_event(messages):
     return sorted(pairs)
 
 
-def send_samples(moto, function):
+def check_samples(moto, function):
     """Every sample goes through. Each join leaves a retry and a dead letter, the others nothing."""
-    check_samples_are_known()
+    replies = send_samples(function)
     expected = []
     for name in sorted(JOINS):
-        event = sample(name)
-        found = outcomes(function.invoke(event), name)
+        found = outcomes(replies[name], name)
         for account in JOINS[name]:
-            expected.append((event.get("id", "by hand"), account))
-            endings = {region: found[account, region] for region in REGIONS}
-            equal((endings[HEALING], endings[REFUSING]), ("deferred", "refused"), f"{name}: {endings}")
-    for name in sorted(IGNORED):
-        equal(list(function.invoke(sample(name))), ["ignored"], name)
-    report = function.invoke(sample(RECONCILE))
-    equal((report["complete"], report["accountsListed"]), (True, len(moto.emails)), RECONCILE)
+            expected.append((sample(name).get("id", "by hand"), account))
+            endings = (found[account, HEALING], found[account, REFUSING])
+            equal(endings, ("deferred", "refused"), f"{name}: {HEALING} and {REFUSING}")
+    equal(replies[RECONCILE]["accountsListed"], len(moto.emails), RECONCILE)
     # The records of the file are of no queue, so each stays with its owner.
-    batch = sample(BATCH)["Records"]
-    failures = [each["itemIdentifier"] for each in function.invoke({"Records": batch})["batchItemFailures"]]
-    equal(sorted(failures), sorted(record["messageId"] for record in batch), BATCH)
+    failures = [each["itemIdentifier"] for each in replies[BATCH]["batchItemFailures"]]
+    equal(sorted(failures), sorted(record["messageId"] for record in sample(BATCH)["Records"]), BATCH)
 
     dead = moto.receive(moto.dead_letters)
     for message in dead:
@@ -274,9 +241,7 @@ def send_samples(moto, function):
         refused = {"outcome": "refused", "reason": "member-limit-reached", "result": result, "attempts": 1}
         check_record(message, REFUSING, refused)
         # For the person who comes later.
-        moto.sqs.change_message_visibility(
-            QueueUrl=moto.dead_letters, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-        )
+        moto.show(moto.dead_letters, message)
     equal(by_event(dead), sorted(expected), "the dead letters")
     delayed = int(moto.attributes(moto.retries)["ApproximateNumberOfMessagesDelayed"])
     equal(delayed, len(expected), "retries that are delayed")
@@ -318,7 +283,7 @@ def run_to_the_end(moto, function, messages, unreadable):
             check_visibility(moto, messages, unreadable)
         for message in messages:
             if message["MessageId"] in failures:
-                moto.show(message)
+                moto.show(moto.retries, message)
         messages = moto.receive(moto.retries)
     equal(moto.count(moto.retries), 0, "messages in the retry queue")
     equal(moto.count(moto.dead_letters), before + records + 1, "messages in the dead-letter queue")
@@ -362,13 +327,7 @@ def redrive(moto, messages):
 def check_all_enrolled(moto, aws):
     """GuardDuty has every account in every Region, with the address that moto's Organizations has."""
     for region in sorted(REGIONS):
-        guardduty = boto3.client(
-            "guardduty",
-            endpoint_url=aws.address,
-            region_name=region,
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="not-a-secret",
-        )
+        guardduty = client("guardduty", aws.address, region)
         (detector,) = guardduty.list_detectors()["DetectorIds"]
         members = guardduty.list_members(DetectorId=detector)["Members"]
         found = {(m["AccountId"], m["Email"], m["RelationshipStatus"]) for m in members}
@@ -379,7 +338,7 @@ def check_all_enrolled(moto, aws):
 def main():
     emulator, bootstrap = sys.argv[1:]
     moto = Moto()
-    # GuardDuty is mended in time for the redrive: after one call of CreateMembers for each join and for the batch of
+    # GuardDuty heals in time for the redrive: after one call of CreateMembers for each join and for the batch of
     # the samples, and where pairs can heal, one for each later attempt: a batch shares a call.
     calls = len(JOINS) + 1
     with LocalAws(
@@ -395,7 +354,7 @@ def main():
             "RETRY_QUEUE_URL": moto.retries,
         }
         with Function(emulator, bootstrap, variables) as function:
-            expected = send_samples(moto, function)
+            expected = check_samples(moto, function)
             sent = time.monotonic()
             unreadable = moto.sqs.send_message(
                 QueueUrl=moto.retries,

@@ -1,4 +1,4 @@
-"""Runs the function on AWS's Runtime Interface Emulator, against servers on this machine. For the checks beside it."""
+"""Runs the function on AWS's Runtime Interface Emulator, against servers on this machine."""
 
 import json
 import os
@@ -12,31 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-EVENTS = ROOT / "events"
+from repository import BATCH, IGNORED, JOINS, RECONCILE, ROOT, sample
 
-# The accounts of local-aws that the samples speak of.
-MANAGEMENT, ADMINISTRATOR = "111122223333", "222222222222"
-CREATED, INVITED = "444455556666", "555566667777"
-# What the samples enroll, as events/README.md says. The other samples are not joins, except the last two.
-JOINS = {
-    "account-joined-created.json": {CREATED},
-    "account-joined-invited.json": {INVITED},
-    "controltower-create-managed-account.json": {CREATED},
-    "controltower-update-managed-account.json": {CREATED},
-    "create-account-result-string-details.json": {CREATED},
-    "create-account-result.json": {CREATED},
-    "operator-accounts.json": {CREATED, INVITED},
-}
-IGNORED = {
-    "account-departed.json",
-    "controltower-create-managed-account-failed.json",
-    "create-account-api-call.json",
-    "create-account-result-failed.json",
-    "create-gov-cloud-account-api-call.json",
-    "move-account.json",
-}
-RECONCILE, BATCH = "reconcile.json", "retry-batch.json"
 REGIONS = {"us-east-1", "eu-west-1", "eu-central-1", "ap-southeast-2"}
 
 
@@ -49,13 +26,12 @@ def equal(found, expected, what):
     check(found == expected, f"{what}: expected {expected!r}, found {found!r}")
 
 
-def sample(name):
-    return json.loads((EVENTS / name).read_text(encoding="utf-8"))
-
-
-def check_samples_are_known():
-    found = {path.name for path in EVENTS.glob("*.json")}
-    equal(found, set(JOINS) | IGNORED | {RECONCILE, BATCH}, "the samples that this check knows")
+def wait_until(condition, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        check(time.monotonic() < end, f"{what} within {seconds} s")
+        time.sleep(0.1)
+    return value
 
 
 def free_port():
@@ -76,19 +52,9 @@ def listening_addresses(port):
     return addresses
 
 
-LOOPBACK = "0100007F"
-
-
 def check_on_loopback(port, what):
-    equal(listening_addresses(port), {LOOPBACK}, f"where {what} listens")
-
-
-def wait_until(condition, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        check(time.monotonic() < end, f"{what} within {seconds} s")
-        time.sleep(0.1)
-    return value
+    wait_until(lambda: listening_addresses(port), f"{what} listens")
+    equal(listening_addresses(port), {"0100007F"}, f"where {what} listens")
 
 
 class Server:
@@ -172,7 +138,6 @@ class Function(Server):
         }
         super().__init__(command, {**variables, **lambda_variables})
         for each in [port, runtime_api]:
-            wait_until(lambda each=each: listening_addresses(each), "the emulator listens")
             check_on_loopback(each, "the emulator")
 
     def invoke(self, payload):
@@ -204,3 +169,13 @@ def outcomes(reply, what):
         for account in reply["accounts"]
         for region, pair in account["regions"].items()
     }
+
+
+def send_samples(function):
+    """Every sample goes through, those that are ignored are. Returns the reply to each."""
+    names = [*sorted(JOINS), *sorted(IGNORED), RECONCILE, BATCH]
+    replies = {name: function.invoke(sample(name)) for name in names}
+    for name in IGNORED:
+        equal(list(replies[name]), ["ignored"], name)
+    equal((replies[RECONCILE]["complete"], replies[RECONCILE]["dryRun"]), (True, True), RECONCILE)
+    return replies
