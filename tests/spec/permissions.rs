@@ -42,8 +42,7 @@ fn action(operation: &str) -> String {
     )
 }
 
-/// The actions of a role in the template. (The check of the translated template compares the same roles once more
-/// after AWS's own translator; they are written out, so the translator adds nothing to them.)
+/// The actions of a role in the template.
 fn granted(role: &str) -> BTreeSet<String> {
     let template = include_str!("../../template.yaml");
     let role = template
