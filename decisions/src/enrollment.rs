@@ -131,8 +131,8 @@ impl Enrollment {
         }
     }
 
-    /// What comes next. It changes only with [`Self::answered`] and [`Self::described`].
-    pub fn next(&mut self) -> Step {
+    /// What comes next. It stays the same until [`Self::answered`] or [`Self::described`].
+    pub fn step(&mut self) -> Step {
         let named = self.first(|progress| matches!(progress, Progress::Named));
         if !named.is_empty() {
             return Step::Call(Call::GetMembers(named));
@@ -207,31 +207,40 @@ impl Enrollment {
     /// Takes the answer to a call.
     pub fn answered(&mut self, call: &Call, answer: &Result<Answer, CallError>) {
         match call {
-            Call::GetMembers(ids) => ids.iter().for_each(|id| self.looked(*id, answer)),
-            Call::StartMonitoringMembers(ids) => {
-                ids.iter().for_each(|id| self.written(*id, answer))
+            Call::GetMembers(ids) => {
+                for id in ids {
+                    self.looked(*id, answer);
+                }
             }
-            Call::CreateMembers(details) => {
-                self.batches.pop();
-                match (answer, details.as_slice()) {
-                    (Err(error), [(id, email)])
-                        if classify::may_concern_one_account(error)
-                            && !email.keeps_guardduty_rule() =>
-                    {
-                        let outcome =
-                            Outcome::because(Reason::EmailRejected).saying(&error.result());
-                        self.end(
-                            *id,
-                            Outcome {
-                                detector_id: error.detector_id.clone(),
-                                ..outcome
-                            },
-                        );
-                    }
-                    (Err(error), [_, _, ..]) if classify::may_concern_one_account(error) => {
-                        self.batches.extend(split(details));
-                    }
-                    _ => details.iter().for_each(|(id, _)| self.written(*id, answer)),
+            Call::StartMonitoringMembers(ids) => {
+                for id in ids {
+                    self.written(*id, answer);
+                }
+            }
+            Call::CreateMembers(details) => self.created(details, answer),
+        }
+    }
+
+    fn created(&mut self, details: &[(AccountId, Email)], answer: &Result<Answer, CallError>) {
+        self.batches.pop();
+        let spoilt = answer.as_ref().err();
+        let spoilt = spoilt.filter(|error| classify::may_concern_one_account(error));
+        match (spoilt, details) {
+            (Some(error), [(id, email)]) if !email.keeps_guardduty_rule() => {
+                let outcome = Outcome::because(Reason::EmailRejected).saying(&error.result());
+                let detector_id = error.detector_id.clone();
+                self.end(
+                    *id,
+                    Outcome {
+                        detector_id,
+                        ..outcome
+                    },
+                );
+            }
+            (Some(_), [_, _, ..]) => self.batches.extend(split(details)),
+            _ => {
+                for (id, _) in details {
+                    self.written(*id, answer);
                 }
             }
         }
@@ -373,13 +382,19 @@ mod tests {
         Email::unmasked(text).unwrap()
     }
 
-    fn active(email: Option<Email>) -> Result<Account, Outcome> {
-        let state = State::Active;
-        Ok(Account { state, email })
+    fn active(address: &str) -> Account {
+        Account {
+            state: State::Active,
+            email: Email::unmasked(address),
+        }
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it is handed over as a function that can fail"
+    )]
     fn good(_: AccountId) -> Result<Account, Outcome> {
-        active(Some(email("good@example.com")))
+        Ok(active("good@example.com"))
     }
 
     fn error(failure: Failure) -> CallError {
@@ -422,7 +437,7 @@ mod tests {
         let mut enrollment = Enrollment::new(RULES, (0..accounts).map(id));
         let mut calls = Vec::new();
         loop {
-            match enrollment.next() {
+            match enrollment.step() {
                 Step::Call(call) => {
                     enrollment.answered(&call, &reply(calls.len(), &call));
                     calls.push(call);
@@ -529,7 +544,7 @@ mod tests {
             } else {
                 "good@example.com"
             };
-            active(Some(email(address)))
+            Ok(active(address))
         };
         let (calls, outcomes) = play(50, described, |_, call| match call {
             Call::CreateMembers(details)
@@ -597,7 +612,7 @@ mod tests {
     #[test]
     fn an_account_that_is_not_done_has_met_the_deadline() {
         let mut enrollment = Enrollment::new(RULES, [id(0), id(1)]);
-        let look = enrollment.next();
+        let look = enrollment.step();
         assert_eq!(look, Step::Call(Call::GetMembers(vec![id(0), id(1)])));
         let Step::Call(look) = look else { return };
         enrollment.answered(&look, &Ok(answer(&[(0, "Enabled")], &[])));

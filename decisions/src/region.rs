@@ -48,7 +48,7 @@ pub const COMMERCIAL: [&str; 34] = [
     "us-west-2",
 ];
 
-/// Regions of GovCloud and China with a GuardDuty endpoint (the same source).
+/// Regions of `GovCloud` and China with a GuardDuty endpoint (the same source).
 const OTHER_PARTITIONS: [&str; 4] = [
     "cn-north-1",
     "cn-northwest-1",

@@ -98,7 +98,7 @@ impl Request {
     /// Says, for the log, why its body cannot be read.
     pub fn read(message: &Message, request_id: &str) -> Result<Self, String> {
         match Body::parse(&message.body)? {
-            Body::Pair(record) => Self::queued(record, message.receives, request_id),
+            Body::Pair(record) => Self::queued(&record, message.receives, request_id),
             Body::Undelivered(event) => Ok(Self::redriven(
                 event,
                 None,
@@ -120,7 +120,7 @@ impl Request {
         }
     }
 
-    fn queued(record: QueuedPair, receives: u32, request_id: &str) -> Result<Self, String> {
+    fn queued(record: &QueuedPair, receives: u32, request_id: &str) -> Result<Self, String> {
         let account = record.account_id.parse();
         let region = Region::named(&record.region);
         let event_id = record.event_id.as_deref().unwrap_or(request_id);
@@ -129,7 +129,7 @@ impl Request {
                 event_id: Some(Redacted::new(event_id).to_string()),
                 event_time: record.event_time,
                 first_failed_at: record.first_failed_at,
-                attempts: attempts_before(&record).saturating_add(receives),
+                attempts: attempts_before(record).saturating_add(receives),
             },
             wanted: Wanted::Pair(Pair {
                 account: account.map_err(|error| format!("accountId: {error}"))?,

@@ -45,7 +45,7 @@ async fn make_calls(
     limiter: &mut RateLimiter,
     permit: &mut Option<Permit>,
 ) {
-    while let Step::Call(call) = enrollment.next() {
+    while let Step::Call(call) = enrollment.step() {
         if matches!(call, Call::CreateMembers(_)) && permit.take().is_none() {
             limiter.wait().await;
         }
