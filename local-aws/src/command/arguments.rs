@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
-use local_aws::{Epoch, Fault, Setup};
+use local_aws::{ALL_REGIONS, Epoch, Fault, Setup};
 use serde_json::{Value, json};
 
-use crate::bench::arguments::Measuring;
 use crate::population::Share;
-use crate::regions::Regions;
 
 const ABOUT: &str = "\
 Runs the function on this machine: sends it an event and shows what it did.
@@ -42,7 +40,6 @@ Examples
   cargo local EVENT.json --env REGIONS=eu-west-1 --env EXCLUDED_ACCOUNTS=555566667777
   cargo local --accounts 444455556666,555566667777
   cargo local reconcile --accounts 1000 --missing 3%
-  cargo local bench
   cargo local serve --port 4566
 
 The exit code is 0 when the (last) invocation was answered without an error, 1 otherwise.";
@@ -108,8 +105,6 @@ pub(crate) enum Command {
     Serve(Serving),
     /// Compare a whole organization with GuardDuty in every Region, and close the gap
     Reconcile(Reconciling),
-    /// Measure the function beside what a user would pick instead
-    Bench(Measuring),
 }
 
 #[derive(Debug, Args)]
@@ -175,8 +170,8 @@ pub(crate) struct Serving {
 #[derive(Debug, Args)]
 pub(crate) struct CloudArguments {
     /// How many Regions there are (1 to 34), or which
-    #[arg(long, value_name = "N|LIST", default_value = "4")]
-    pub(crate) regions: Regions,
+    #[arg(long, value_name = "N|LIST", default_value = "4", value_parser = regions)]
+    regions: Regions,
     /// Something that goes wrong (see below); can be given several times
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<Fault>,
@@ -221,11 +216,29 @@ impl CloudArguments {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Setup {
-            regions: self.regions.0.clone(),
+            regions: self.regions.clone(),
             latency: Duration::from_millis(self.latency),
             epoch: Epoch(since_1970),
             ..Setup::default()
         }
+    }
+}
+
+type Regions = Vec<String>;
+
+/// The first so many Regions, or some by name.
+fn regions(text: &str) -> Result<Regions, String> {
+    let names: Vec<_> = match text.parse() {
+        Ok(count) => ALL_REGIONS.get(..count).unwrap_or_default().to_vec(),
+        Err(_) => text.split(',').map(str::trim).collect(),
+    };
+    match names.iter().find(|name| !ALL_REGIONS.contains(name)) {
+        None if !names.is_empty() => Ok(names.into_iter().map(str::to_owned).collect()),
+        _ => Err(format!(
+            "write a number from 1 to {}, or some of {}",
+            ALL_REGIONS.len(),
+            ALL_REGIONS.join(", ")
+        )),
     }
 }
 

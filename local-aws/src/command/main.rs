@@ -1,16 +1,13 @@
 //! The command `cargo local`: runs the real function against the local cloud and shows what it did.
 
 mod arguments;
-mod bench;
 mod function;
 mod layout;
 mod population;
 mod progress;
 mod reconciliation;
-mod regions;
 mod report;
 mod session;
-mod usage;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,13 +15,12 @@ use std::time::Duration;
 
 use clap::Parser;
 use local_aws::Cloud;
+use local_aws::function::{NAME, Profile};
 use local_aws::loopback::Loopback;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Arguments, Command, Reconciling, Serving};
-use crate::bench::Bench;
-use crate::function::Program;
 use crate::population::Population;
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
@@ -51,12 +47,6 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command {
         Some(Command::Serve(serving)) => serve(&serving).await,
         Some(Command::Reconcile(reconciling)) => reconcile(&reconciling).await,
-        Some(Command::Bench(measuring)) => {
-            let json = measuring.json;
-            let bench = Bench::run(measuring, say).await?;
-            show(&if json { bench.json() } else { bench.text() });
-            Ok(ExitCode::SUCCESS)
-        }
         None => invoke(arguments).await,
     }
 }
@@ -64,12 +54,12 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
 /// Delivers the event, and whatever comes of it if asked to.
 async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     let event = event(&arguments)?;
-    Program::Beside.build(say).await?;
+    Profile::Same.build(NAME).await?;
     let cloud = Cloud::new(&arguments.cloud.setup());
     cloud.lock().faults.clone_from(&arguments.cloud.faults);
     let timeout = arguments.function.timeout();
     let variables = arguments.function.variables.clone();
-    let mut session = Session::start(cloud, Program::Beside, timeout, variables).await?;
+    let mut session = Session::start(cloud, Profile::Same, timeout, variables).await?;
     session.deliver(event).await?;
     if arguments.drive || arguments.redrive {
         session.drive().await?;
@@ -92,18 +82,18 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
 
 /// Reconciles an organization that is made for it.
 async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
-    let program = if reconciling.release {
-        Program::Release
+    let profile = if reconciling.release {
+        Profile::Release
     } else {
-        Program::Beside
+        Profile::Same
     };
-    program.build(say).await?;
+    profile.build(NAME).await?;
     let population = Population::new(reconciling.accounts, reconciling.missing);
     let cloud = population.cloud(reconciling.cloud.setup());
     cloud.lock().faults.clone_from(&reconciling.cloud.faults);
     let timeout = reconciling.function.timeout();
     let environment = reconciling.environment();
-    let mut session = Session::start(cloud.clone(), program, timeout, environment).await?;
+    let mut session = Session::start(cloud.clone(), profile, timeout, environment).await?;
     tokio::select! {
         delivered = session.deliver(reconciling.event()) => delivered?,
         never = progress::show(&cloud, population.expected()) => match never {},
@@ -140,7 +130,7 @@ async fn serve(serving: &Serving) -> io::Result<ExitCode> {
         String::new(),
     ];
     lines.extend(
-        function::variables(loopback.address())
+        local_aws::function::variables(loopback.address())
             .into_iter()
             .map(|(name, value)| format!("export {name}={value}")),
     );

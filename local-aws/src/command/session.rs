@@ -3,12 +3,14 @@
 use std::io;
 use std::time::Duration;
 
+use local_aws::function::{Log, Profile};
 use local_aws::loopback::Loopback;
-use local_aws::{Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL};
+use local_aws::{
+    Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL, Usage,
+};
 use serde_json::Value;
 
-use crate::function::{Function, Log, Program};
-use crate::usage::Usage;
+use crate::function::Function;
 
 /// A function that sends itself messages for ever is stopped after so many steps.
 const MOST_STEPS: usize = 500;
@@ -27,7 +29,7 @@ pub(crate) struct Session {
     pub(crate) notes: Vec<(usize, String)>,
     loopback: Loopback,
     lambda: Lambda,
-    program: Program,
+    profile: Profile,
     variables: Vec<(String, String)>,
     /// The running function; none before the first invocation and after a crash.
     function: Option<Function>,
@@ -50,7 +52,7 @@ impl Session {
     /// A function in this cloud, with these variables in its environment beside the usual ones.
     pub(crate) async fn start(
         cloud: Cloud,
-        program: Program,
+        profile: Profile,
         timeout: Duration,
         variables: Vec<(String, String)>,
     ) -> io::Result<Self> {
@@ -66,7 +68,7 @@ impl Session {
             notes: Vec::new(),
             loopback,
             lambda,
-            program,
+            profile,
             variables,
             function: None,
         })
@@ -171,7 +173,7 @@ impl Session {
         let mut function = match self.function.take() {
             Some(function) => function,
             None => Function::start(
-                self.program,
+                self.profile,
                 self.loopback.address(),
                 &self.variables,
                 &self.log,
