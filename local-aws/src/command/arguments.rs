@@ -96,7 +96,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) redrive: bool,
     #[command(flatten)]
-    pub(crate) shown: ShownArguments,
+    pub(crate) shown: Shown,
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,7 +134,7 @@ pub(crate) struct Reconciling {
     #[arg(long)]
     pub(crate) release: bool,
     #[command(flatten)]
-    pub(crate) shown: ShownArguments,
+    pub(crate) shown: Shown,
 }
 
 impl Reconciling {
@@ -200,8 +200,8 @@ impl FunctionArguments {
 }
 
 /// What is shown of a run.
-#[derive(Debug, Args)]
-pub(crate) struct ShownArguments {
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Shown {
     /// Show the function's log lines
     #[arg(long)]
     pub(crate) show_logs: bool,

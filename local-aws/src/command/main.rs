@@ -9,6 +9,7 @@ mod reconciliation;
 mod report;
 mod session;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,10 +18,11 @@ use clap::Parser;
 use local_aws::Cloud;
 use local_aws::function::{NAME, Profile};
 use local_aws::loopback::Loopback;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{Arguments, Command, Reconciling, Serving};
+use crate::arguments::{Arguments, Command, Reconciling, Serving, Shown};
 use crate::population::Population;
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
@@ -67,17 +69,12 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     if arguments.redrive {
         session.redrive().await?;
     }
-    let report = Report::new(&session, arguments.shown.show_logs);
-    show(&if arguments.shown.json {
-        report.json()
-    } else {
-        report.text()
-    });
-    Ok(if session.has_failed() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let Shown { show_logs, json } = arguments.shown;
+    Ok(ended(
+        &Report::new(&session, show_logs),
+        json,
+        !session.has_failed(),
+    ))
 }
 
 /// Reconciles an organization that is made for it.
@@ -98,17 +95,20 @@ async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
         delivered = session.deliver(reconciling.event()) => delivered?,
         never = progress::show(&cloud, population.expected()) => match never {},
     }
-    let reconciliation = Reconciliation::new(&session, reconciling.shown.show_logs);
-    show(&if reconciling.shown.json {
-        reconciliation.json()
+    let finished = session.invocations.last().ok_or(io::ErrorKind::NotFound)?;
+    let Shown { show_logs, json } = reconciling.shown;
+    let reconciliation = Reconciliation::new(&session, finished, show_logs);
+    Ok(ended(&reconciliation, json, reconciliation.is_good()))
+}
+
+/// Shows what there is to tell, and ends well or not.
+fn ended(told: &(impl Display + Serialize), as_json: bool, is_good: bool) -> ExitCode {
+    show(&if as_json {
+        format!("{:#}\n", json!(told))
     } else {
-        reconciliation.text()
+        told.to_string()
     });
-    Ok(if reconciliation.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    ExitCode::from(u8::from(!is_good))
 }
 
 fn event(arguments: &Arguments) -> io::Result<Value> {

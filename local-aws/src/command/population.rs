@@ -59,8 +59,9 @@ impl Population {
     }
 
     /// How many accounts should be members in each Region: all but the administrator.
-    pub(crate) fn expected(self) -> usize {
-        self.accounts + 1
+    pub(crate) fn expected(self) -> u64 {
+        // An organization has 50,000 accounts at most.
+        u64::try_from(self.accounts).unwrap_or(u64::MAX) + 1
     }
 
     /// A cloud with this organization. The management account is a member everywhere.

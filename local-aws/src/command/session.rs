@@ -8,9 +8,11 @@ use local_aws::loopback::Loopback;
 use local_aws::{
     Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL, Usage,
 };
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::function::Function;
+use crate::layout::seconds;
 
 /// A function that sends itself messages for ever is stopped after so many steps.
 const MOST_STEPS: usize = 500;
@@ -23,10 +25,9 @@ const WINDOW: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) cloud: Cloud,
-    pub(crate) log: Log,
+    log: Log,
     pub(crate) invocations: Vec<Finished>,
-    /// What happened beside the invocations, each after so many of them.
-    pub(crate) notes: Vec<(usize, String)>,
+    pub(crate) notes: Vec<Note>,
     loopback: Loopback,
     lambda: Lambda,
     profile: Profile,
@@ -36,16 +37,41 @@ pub(crate) struct Session {
 }
 
 /// One invocation with what came of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Finished {
+    #[serde(serialize_with = "seconds")]
     pub(crate) at: Duration,
+    #[serde(serialize_with = "seconds")]
     pub(crate) took: Duration,
-    pub(crate) invocation: Invocation,
-    pub(crate) outcome: Result<Value, FunctionError>,
-    /// How many messages came to the dead-letter queue by it.
+    pub(crate) request_id: String,
+    pub(crate) attempt: usize,
+    pub(crate) event: Value,
+    /// How many messages it sent to the dead-letter queue.
     pub(crate) dead_letters: usize,
+    #[serde(flatten, serialize_with = "ended")]
+    pub(crate) outcome: Result<Value, FunctionError>,
     /// What the function's process had used by then since its start; `None` where it has ended or nobody can tell.
+    #[serde(skip)]
     pub(crate) usage: Option<Usage>,
+}
+
+/// What happened beside the invocations.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Note {
+    pub(crate) after_invocation: usize,
+    pub(crate) note: String,
+}
+
+fn ended<S: Serializer>(
+    outcome: &Result<Value, FunctionError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match outcome {
+        Ok(reply) => serializer.collect_map([("reply", reply)]),
+        Err(error) => serializer.collect_map([("error", error)]),
+    }
 }
 
 impl Session {
@@ -85,6 +111,11 @@ impl Session {
             .is_none_or(|last| last.outcome.is_err())
     }
 
+    /// The function's log if it is asked for, or if the last invocation failed: without an answer the log is all there is.
+    pub(crate) fn log(&self, asked_for: bool) -> Option<Vec<String>> {
+        (asked_for || self.has_failed()).then(|| self.log.lines())
+    }
+
     /// Delivers the event once: a batch of SQS as it is, anything else as an asynchronous invocation.
     pub(crate) async fn deliver(&mut self, event: Value) -> io::Result<()> {
         if event.get("Records").is_some() {
@@ -110,7 +141,7 @@ impl Session {
             self.step().await?;
         }
         let note = format!("stopped after {MOST_STEPS} steps, with messages still waiting");
-        self.notes.push((self.invocations.len(), note));
+        self.note(note);
         Ok(())
     }
 
@@ -128,7 +159,7 @@ impl Session {
         let note = format!(
             "Redrive: the faults are over, {moved} dead letter(s) moved to the retry queue"
         );
-        self.notes.push((self.invocations.len(), note));
+        self.note(note);
         self.drive().await
     }
 
@@ -150,12 +181,22 @@ impl Session {
         self.invocations.push(Finished {
             at,
             took: now.saturating_sub(at),
-            invocation,
+            request_id: invocation.request_id,
+            attempt: invocation.attempt,
+            event: invocation.payload,
             outcome,
             dead_letters: self.dead_letters().saturating_sub(before),
             usage,
         });
         Ok(())
+    }
+
+    fn note(&mut self, note: String) {
+        let after_invocation = self.invocations.len();
+        self.notes.push(Note {
+            after_invocation,
+            note,
+        });
     }
 
     fn dead_letters(&self) -> usize {
