@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use local_aws::{ALL_REGIONS, Epoch, Fault, Setup};
 use serde_json::{Value, json};
 
-use crate::population::Share;
+use crate::population::percents;
 
 const ABOUT: &str = "\
 Runs the function on this machine: sends it an event and shows what it did.
@@ -64,7 +64,7 @@ The exit code is 0 when the report is complete and has no gap (in a dry run: whe
 const FASTEST: &str = "10000";
 
 /// The most accounts of a simulated organization: as many members as GuardDuty lets an administrator have.
-const MOST_ACCOUNTS: usize = 50_000;
+const MOST_ACCOUNTS: i64 = 50_000;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -113,11 +113,12 @@ pub(crate) enum Command {
 #[command(mut_arg("timeout", |timeout| timeout.default_value("900")))]
 pub(crate) struct Reconciling {
     /// How many accounts the organization has, beside the management account and the administrator
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = accounts)]
-    pub(crate) accounts: usize,
+    #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_ACCOUNTS))]
+    pub(crate) accounts: u32,
     /// How many of them are no members of GuardDuty, in each Region
-    #[arg(long, value_name = "P%", default_value = "3%")]
-    pub(crate) missing: Share,
+    #[arg(long, value_name = "P%", default_value = "3%", value_parser = percents)]
+    pub(crate) missing: f64,
     #[command(flatten)]
     pub(crate) cloud: CloudArguments,
     /// Change nothing: only report
@@ -125,9 +126,8 @@ pub(crate) struct Reconciling {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) function: FunctionArguments,
-    #[arg(
-        help = "Let the function call as fast as it can: sets LIST_ACCOUNTS_PER_SECOND, LIST_MEMBERS_PER_SECOND and CREATE_MEMBERS_PER_SECOND to the most that it takes"
-    )]
+    /// Let the function call as fast as it can: sets `LIST_ACCOUNTS_PER_SECOND`, `LIST_MEMBERS_PER_SECOND` and
+    /// `CREATE_MEMBERS_PER_SECOND` to the most that it takes
     #[arg(long)]
     pub(crate) unpaced: bool,
     /// Run the function's release build, as it is deployed; the first build takes minutes
@@ -144,12 +144,8 @@ impl Reconciling {
 
     /// What is added to the function's environment; a variable that is given by name goes last and so before --unpaced.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let fast = [
-            "LIST_ACCOUNTS_PER_SECOND",
-            "LIST_MEMBERS_PER_SECOND",
-            "CREATE_MEMBERS_PER_SECOND",
-        ]
-        .map(|name| (name.to_owned(), FASTEST.to_owned()));
+        let paced = ["LIST_ACCOUNTS", "LIST_MEMBERS", "CREATE_MEMBERS"];
+        let fast = paced.map(|name| (format!("{name}_PER_SECOND"), FASTEST.to_owned()));
         let unpaced = fast.into_iter().filter(|_| self.unpaced);
         unpaced
             .chain(self.function.variables.iter().cloned())
@@ -177,26 +173,18 @@ pub(crate) struct CloudArguments {
     pub(crate) faults: Vec<Fault>,
     /// How long every call takes, in milliseconds
     #[arg(long, value_name = "MILLIS", default_value = "20")]
-    pub(crate) latency: u64,
+    latency: u64,
 }
 
 /// How the function is run.
 #[derive(Debug, Args)]
 pub(crate) struct FunctionArguments {
-    #[arg(
-        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
-    )]
+    /// A variable of the function's environment, such as `EXCLUDED_ACCOUNTS`, `RESUME_SUSPENDED_MEMBERS` or `REGIONS`
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) variables: Vec<(String, String)>,
     /// The function's timeout in seconds; the default is that of the template
-    #[arg(long, value_name = "SECONDS", default_value = "60")]
-    timeout: u64,
-}
-
-impl FunctionArguments {
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
 }
 
 /// What is shown of a run.
@@ -242,11 +230,8 @@ fn regions(text: &str) -> Result<Regions, String> {
     }
 }
 
-fn accounts(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|count| (1..=MOST_ACCOUNTS).contains(count))
-        .ok_or_else(|| format!("an organization has 1 to {MOST_ACCOUNTS} accounts here"))
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -278,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn regions_are_a_number_or_a_list_of_known_names() {
+        assert_eq!(regions("34").map(|all| all.len()), Ok(34));
+        let two = ["eu-west-1", "af-south-1"].map(str::to_owned).to_vec();
+        assert_eq!(regions("eu-west-1, af-south-1"), Ok(two));
+        for wrong in ["0", "35", "eu-nowhere-9", ""] {
+            assert!(regions(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn an_event_is_needed_except_to_serve() {
         assert!(parsed(&[]).is_err());
         assert!(
@@ -298,13 +293,13 @@ mod tests {
     fn a_reconcile_needs_no_argument_and_loses_no_time() {
         let plain = reconciling(&[]).unwrap();
         assert_eq!(plain.accounts, 1000);
-        assert_eq!(plain.function.timeout(), Duration::from_mins(15));
+        assert_eq!(plain.function.timeout, Duration::from_mins(15));
         assert_eq!(plain.cloud.setup().latency, Duration::ZERO);
         assert_eq!(plain.event(), json!({ "reconcile": { "dryRun": false } }));
         assert!(plain.environment().is_empty());
         let event = parsed(&["event.json"]).unwrap();
         assert_eq!(event.cloud.setup().latency, Duration::from_millis(20));
-        assert_eq!(event.function.timeout(), Duration::from_mins(1));
+        assert_eq!(event.function.timeout, Duration::from_mins(1));
     }
 
     #[test]

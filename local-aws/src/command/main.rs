@@ -59,7 +59,7 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     Profile::Same.build(NAME).await?;
     let cloud = Cloud::new(&arguments.cloud.setup());
     cloud.lock().faults.clone_from(&arguments.cloud.faults);
-    let timeout = arguments.function.timeout();
+    let timeout = arguments.function.timeout;
     let variables = arguments.function.variables.clone();
     let mut session = Session::start(cloud, Profile::Same, timeout, variables).await?;
     session.deliver(event).await?;
@@ -70,11 +70,8 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
         session.redrive().await?;
     }
     let Shown { show_logs, json } = arguments.shown;
-    Ok(ended(
-        &Report::new(&session, show_logs),
-        json,
-        !session.has_failed(),
-    ))
+    let report = Report::new(&session, show_logs);
+    Ok(ended(&report, json, !session.has_failed()))
 }
 
 /// Reconciles an organization that is made for it.
@@ -88,7 +85,7 @@ async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
     let population = Population::new(reconciling.accounts, reconciling.missing);
     let cloud = population.cloud(reconciling.cloud.setup());
     cloud.lock().faults.clone_from(&reconciling.cloud.faults);
-    let timeout = reconciling.function.timeout();
+    let timeout = reconciling.function.timeout;
     let environment = reconciling.environment();
     let mut session = Session::start(cloud.clone(), profile, timeout, environment).await?;
     tokio::select! {
@@ -125,35 +122,19 @@ async fn serve(serving: &Serving) -> io::Result<ExitCode> {
     let cloud = Cloud::new(&serving.cloud.setup());
     cloud.lock().faults.clone_from(&serving.cloud.faults);
     let loopback = Loopback::start(&cloud, serving.port, "").await?;
-    let mut lines = vec![
-        "The local cloud is up; Ctrl-C ends it. To use it, set:".to_owned(),
-        String::new(),
-    ];
-    lines.extend(
-        local_aws::function::variables(loopback.address())
-            .into_iter()
-            .map(|(name, value)| format!("export {name}={value}")),
-    );
-    lines.extend([
-        String::new(),
-        "then for example `cargo lambda watch`, or `aws guardduty list-detectors`.".to_owned(),
-        String::new(),
-        String::new(),
-    ]);
-    show(&lines.join("\n"));
+    let exports = local_aws::function::variables(loopback.address())
+        .map(|(name, value)| format!("export {name}={value}"))
+        .join("\n");
+    show(&format!(
+        "The local cloud is up; Ctrl-C ends it. To use it, set:\n\n{exports}\n
+then for example `cargo lambda watch`, or `aws guardduty list-detectors`.\n\n"
+    ));
     let mut shown = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let calls = cloud
-            .lock()
-            .calls
-            .get(shown..)
-            .map(<[_]>::to_vec)
-            .unwrap_or_default();
-        if !calls.is_empty() {
-            shown += calls.len();
-            show(&report::calls(&calls));
-        }
+        let calls: Vec<_> = cloud.lock().calls.iter().skip(shown).cloned().collect();
+        shown += calls.len();
+        show(&report::calls(&calls));
     }
 }
 
