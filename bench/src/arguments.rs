@@ -19,7 +19,7 @@ Examples
   cargo run --release -p bench -- --repetitions 3 --no-peers
   cargo run --release -p bench -- --bin OLD,NEW --no-peers --memory none";
 
-/// Measures the function as a process of its own, beside what a user would pick instead
+/// Measures the function as a process of its own, together with what a user would pick instead
 #[derive(Debug, Parser)]
 #[command(after_help = EXPLANATION)]
 pub(crate) struct Arguments {

@@ -1,4 +1,4 @@
-//! The programs that are measured beside each other.
+//! The programs that are compared.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,4 +1,4 @@
-//! Measures the function beside the Lambda runtime alone and what a user would pick instead.
+//! Measures the function, the Lambda runtime alone, and what a user would pick instead.
 
 mod arguments;
 mod contender;
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// For the person who waits. A closed pipe is no reason to fail, unlike with `eprintln!`.
+/// For the person who waits. A closed pipe is not a failure, unlike with `eprintln!`.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

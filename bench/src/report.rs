@@ -124,7 +124,7 @@ fn short(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// The value that so many percent of the values are not above.
+/// The value that this many percent of the values are not above.
 fn percentile(values: impl Iterator<Item = f64>, percent: usize) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);

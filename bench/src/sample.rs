@@ -31,7 +31,7 @@ const FIRST_ID: u64 = 700_000_000_000;
 /// measured from there.
 const STARTER: &str = "echo && read -r _ && exec \"$@\" </dev/null";
 
-/// What one process came to. Memory is in MB of 1,048,576 bytes.
+/// What was measured of one process. Memory is in MB of 1,048,576 bytes.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Sample {
@@ -56,8 +56,8 @@ pub(crate) struct Event {
     pub(crate) round_trips: Option<u32>,
 }
 
-/// The authority of a run, with files for programs that trust it: beside the roots of this machine, which are as many as
-/// on Lambda, and alone for Node.js, which has roots inside.
+/// The authority of a run, in files for programs that trust it: with the roots of this machine, which are as many as on
+/// Lambda, and alone for Node.js, which has roots inside.
 pub(crate) struct Trust {
     authority: TestAuthority,
     folder: TempDir,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io, process, thread};
 
-/// A function with so many MB has one whole processor (Lambda documentation, "Configure Lambda function memory").
+/// In MB: a function with this memory has one whole processor (Lambda documentation, "Configure Lambda function memory").
 pub(crate) const ONE_PROCESSOR: u32 = 1_769;
 
 /// In microseconds. ASSUMED: AWS publishes none. Those who measured found pauses in steps of 20 ms (for example

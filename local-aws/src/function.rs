@@ -14,7 +14,7 @@ use crate::{ADMIN_ACCOUNT, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
 /// The function's program and package.
 pub const NAME: &str = "guardduty-enroller";
 
-/// How the names of the variables begin that cargo sets for a program that it runs, beside `CARGO` itself.
+/// How the names of the variables begin that cargo sets for a program that it runs; `CARGO` itself is needed.
 const OUTER: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// The profile in which programs of this workspace are built.
@@ -49,7 +49,7 @@ impl Profile {
     /// # Errors
     /// If cargo fails.
     pub async fn build(self, program: &str) -> io::Result<()> {
-        // A closed pipe is no reason to fail.
+        // A closed pipe is not a failure.
         let _ = writeln!(
             io::stderr(),
             "building {program} (the first time takes minutes) …"

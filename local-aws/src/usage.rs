@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_no_more_has_used_nothing_to_be_told() {
+    fn a_process_that_has_ended_has_no_usage() {
         assert_eq!(Usage::of(u32::MAX), None);
     }
 }

@@ -47,7 +47,7 @@ The exit code is 0 when the (last) invocation was answered without an error, 1 o
 const RECONCILE_ABOUT: &str = "\
 Compares a whole organization with GuardDuty in every Region, and closes the gap.
 
-The organization is made for the run. Which accounts are no members is the same in every run, and differs a little from
+The organization is made for the run. Which accounts are not members is the same in every run, and differs a little from
 Region to Region. The function is the real program, and its memory and CPU are measured.";
 
 const RECONCILE_EXPLANATION: &str = "\
@@ -112,11 +112,11 @@ pub(crate) enum Command {
 #[command(mut_arg("latency", |latency| latency.default_value("0")))]
 #[command(mut_arg("timeout", |timeout| timeout.default_value("900")))]
 pub(crate) struct Reconciling {
-    /// How many accounts the organization has, beside the management account and the administrator
+    /// How many accounts the organization has, without the management account and the administrator
     #[arg(long, value_name = "N", default_value = "1000")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_ACCOUNTS))]
     pub(crate) accounts: u32,
-    /// How many of them are no members of GuardDuty, in each Region
+    /// How many of them are not members of GuardDuty, in each Region
     #[arg(long, value_name = "P%", default_value = "3%", value_parser = percents)]
     pub(crate) missing: f64,
     #[command(flatten)]
@@ -214,7 +214,7 @@ impl CloudArguments {
 
 type Regions = Vec<String>;
 
-/// The first so many Regions, or some by name.
+/// A number of Regions from the first on, or some by name.
 fn regions(text: &str) -> Result<Regions, String> {
     let names: Vec<_> = match text.parse() {
         Ok(count) => ALL_REGIONS.get(..count).unwrap_or_default().to_vec(),

@@ -6,7 +6,7 @@ use comfy_table::{Row, Table, presets};
 use serde::Serializer;
 use serde_json::Value;
 
-/// Lines in columns as wide as their widest cell; nothing where there is no row.
+/// Lines in columns as wide as their widest cell; nothing without a row.
 pub(crate) fn table(rows: impl IntoIterator<Item: Into<Row>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).add_rows(rows);

@@ -98,12 +98,12 @@ async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
     Ok(ended(&reconciliation, json, reconciliation.is_good()))
 }
 
-/// Shows what there is to tell, and ends well or not.
-fn ended(told: &(impl Display + Serialize), as_json: bool, is_good: bool) -> ExitCode {
+/// Shows a report, and ends well or not.
+fn ended(report: &(impl Display + Serialize), as_json: bool, is_good: bool) -> ExitCode {
     show(&if as_json {
-        format!("{:#}\n", json!(told))
+        format!("{:#}\n", json!(report))
     } else {
-        told.to_string()
+        report.to_string()
     });
     ExitCode::from(u8::from(!is_good))
 }
@@ -148,7 +148,7 @@ async fn interrupted() {
     }
 }
 
-/// For the person who waits. A closed pipe is no reason to fail, unlike with `eprintln!`.
+/// For the person who waits. A closed pipe is not a failure, unlike with `eprintln!`.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

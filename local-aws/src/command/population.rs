@@ -1,11 +1,11 @@
-//! An organization of many accounts, of which some are no members of GuardDuty.
+//! An organization of many accounts, of which some are not members of GuardDuty.
 
 use local_aws::{ADMIN_ACCOUNT, Cloud, MANAGEMENT_ACCOUNT, Member, Setup};
 
 /// The first of the accounts' ids; the others count up from it.
 const FIRST_ID: u64 = 700_000_000_000;
 
-/// One in so many missing accounts is another one in the next Region.
+/// Of this many missing accounts one is another in the next Region.
 const DIFFERING: u32 = 4;
 
 /// A share that is a whole number but for this is taken for it.
@@ -18,7 +18,7 @@ pub(crate) fn percents(text: &str) -> Result<f64, &'static str> {
     number.ok_or("write percents from 0% to 100%, such as 3% or 0.5%")
 }
 
-/// An organization of many accounts, of which some are no members.
+/// An organization of many accounts, of which some are not members.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Population {
     accounts: u32,
@@ -68,7 +68,7 @@ impl Population {
         cloud
     }
 
-    /// The accounts that are no members in a Region: spread evenly, in every Region so many, and most of them the same.
+    /// The accounts that are not members in a Region: spread evenly, as many in every Region, and most of them the same.
     fn missing_in(self, region: u32) -> impl Iterator<Item = u32> {
         let position = move |k: u32| k * self.accounts / self.missing.max(1);
         (0..self.missing).map(move |k| {

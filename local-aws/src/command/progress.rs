@@ -9,14 +9,15 @@ use local_aws::Cloud;
 const STYLE: &str = "[{bar:30}] {pos} of {len} enabled, {msg} calls, {elapsed}";
 
 const DRAWN_EVERY: Duration = Duration::from_millis(150);
-/// Counting the members of a large organization takes time in which no call is answered: it gets one part in so many.
+/// Counting the members of a large organization takes time in which no call is answered: the share of the time that it gets is one in this many.
 const COUNTING: u32 = 20;
 
 /// Shows the progress until it is dropped, if there is a terminal. `expected` is how many accounts should be members in
 /// each Region.
 pub(crate) async fn show(cloud: &Cloud, expected: u64) -> Infallible {
     let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
-    bar.set_style(ProgressStyle::with_template(STYLE).unwrap_or(ProgressStyle::default_bar()));
+    let style = ProgressStyle::with_template(STYLE).unwrap_or(ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("#-"));
     if bar.is_hidden() {
         return std::future::pending().await;
     }
@@ -37,9 +38,9 @@ fn update(bar: &ProgressBar, cloud: &Cloud, expected: u64) {
         .values()
         .flat_map(|guardduty| guardduty.members.values());
     let enabled = members.filter(|member| member.status(now) == "Enabled");
-    bar.set_position(enabled.map(|_| 1).sum());
-    bar.set_length(state.guardduty.keys().map(|_| expected).sum());
     bar.set_message(state.calls.len().to_string());
+    bar.set_length(state.guardduty.keys().map(|_| expected).sum());
+    bar.set_position(enabled.map(|_| 1).sum());
 }
 
 #[cfg(test)]

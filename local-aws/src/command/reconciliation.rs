@@ -13,7 +13,7 @@ use crate::layout::{clock, items, members, plain, table, texts};
 use crate::report::PAIR;
 use crate::session::{Finished, Session};
 
-/// So many accounts that are not enabled are shown to a person. `--json` has all that the report names.
+/// How many accounts that are not enabled a person sees. `--json` has all that the report names.
 const ACCOUNTS: usize = 10;
 
 /// The columns of numbers in a Region's report.
@@ -27,7 +27,7 @@ const NUMBERS: [(&str, &str); 7] = [
     ("stale", "stale"),
 ];
 
-/// Everything there is to tell about one reconcile.
+/// One reconcile.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Reconciliation<'a> {
@@ -90,37 +90,34 @@ impl<'a> Reconciliation<'a> {
 }
 
 impl fmt::Display for Reconciliation<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = self.error {
             writeln!(
-                formatter,
+                f,
                 "Reconcile failed: {}: {}",
                 error.error_type, error.message
             )?;
         }
-        formatter.write_str(&self.report.map(headline).unwrap_or_default())?;
+        f.write_str(&self.report.map(headline).unwrap_or_default())?;
         let took = clock(Duration::from_secs_f64(self.took_seconds));
         let (calls, spoken) = (self.calls, spoken(&self.calls_by_operation));
-        writeln!(formatter, "  took {took}, {calls} AWS calls: {spoken}")?;
+        writeln!(f, "  took {took}, {calls} AWS calls: {spoken}")?;
         if let Some(used) = &self.function {
             let (memory, cpu) = (used.peak_memory_mb, used.cpu_seconds);
-            write!(
-                formatter,
-                "  function: peak memory {memory:.1} MB, CPU {cpu:.2} s"
-            )?;
+            write!(f, "  function: peak memory {memory:.1} MB, CPU {cpu:.2} s")?;
             if let Some(a_call) = used.cpu_millis_per_call {
-                write!(formatter, ", {a_call:.2} ms per AWS call")?;
+                write!(f, ", {a_call:.2} ms per AWS call")?;
             }
-            writeln!(formatter)?;
+            writeln!(f)?;
         }
         if let Some(report) = self.report {
             for part in [regions, reasons, blocks, accounts] {
-                formatter.write_str(&part(report))?;
+                f.write_str(&part(report))?;
             }
         }
         if let Some(log) = &self.log {
             write!(
-                formatter,
+                f,
                 "\nLog of the function\n{}",
                 table(log.iter().map(|line| [line]))
             )?;
@@ -383,7 +380,7 @@ Not enabled, 1 of 5
     }
 
     #[test]
-    fn calls_are_told_by_operation_the_most_frequent_first() {
+    fn calls_are_listed_by_operation_the_most_frequent_first() {
         let call = |operation: &str, status| Call {
             at: Duration::ZERO,
             took: Duration::ZERO,

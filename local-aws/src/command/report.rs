@@ -18,7 +18,7 @@ const QUEUES: [(&str, &str); 2] = [
 
 pub(crate) const PAIR: [&str; 5] = ["account", "Region", "outcome", "reason", "result"];
 
-/// Everything there is to tell.
+/// What a session has shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report<'a> {
     invocations: &'a [Finished],
@@ -102,50 +102,33 @@ impl<'a> Report<'a> {
 }
 
 impl fmt::Display for Report<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, finished) in (1..).zip(self.invocations) {
             let what = what(finished);
-            writeln!(
-                formatter,
-                "Invocation {number} at {}, {what}",
-                clock(finished.at)
-            )?;
-            formatter.write_str(&outcome(finished))?;
+            writeln!(f, "Invocation {number} at {}, {what}", clock(finished.at))?;
+            f.write_str(&outcome(finished))?;
             if finished.dead_letters > 0 {
                 let letters = finished.dead_letters;
-                writeln!(
-                    formatter,
-                    "  → {letters} message(s) to the dead-letter queue"
-                )?;
+                writeln!(f, "  → {letters} message(s) to the dead-letter queue")?;
             }
-            writeln!(formatter)?;
+            writeln!(f)?;
             for Note { note, .. } in self
                 .notes
                 .iter()
                 .filter(|note| note.after_invocation == number)
             {
-                writeln!(formatter, "{note}\n")?;
+                writeln!(f, "{note}\n")?;
             }
         }
-        writeln!(
-            formatter,
-            "Calls ({})\n{}",
-            self.calls.len(),
-            calls(&self.calls)
-        )?;
-        write!(formatter, "Members of GuardDuty\n{}", self.members())?;
+        writeln!(f, "Calls ({})\n{}", self.calls.len(), calls(&self.calls))?;
+        write!(f, "Members of GuardDuty\n{}", self.members())?;
         for (name, messages) in &self.queues {
             let rows = messages.iter().map(Waiting::row);
-            write!(
-                formatter,
-                "\nIn the {name}: {}\n{}",
-                messages.len(),
-                table(rows)
-            )?;
+            write!(f, "\nIn the {name}: {}\n{}", messages.len(), table(rows))?;
         }
         if let Some(log) = &self.log {
             write!(
-                formatter,
+                f,
                 "\nLog of the function\n{}",
                 table(log.iter().map(|line| [line]))
             )?;
@@ -294,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invocation_is_told_with_what_it_was_given_and_what_came_of_it() {
+    fn an_invocation_is_shown_with_what_it_was_given_and_what_came_of_it() {
         let mut finished = Finished {
             at: Duration::ZERO,
             took: Duration::from_millis(160),

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::function::Function;
 use crate::layout::seconds;
 
-/// A function that sends itself messages for ever is stopped after so many steps.
+/// A function that sends itself messages for ever is stopped after this many steps.
 const MOST_STEPS: usize = 500;
 
 /// How the template feeds the function from the retry queue.
@@ -51,12 +51,12 @@ pub(crate) struct Finished {
     pub(crate) dead_letters: usize,
     #[serde(flatten, serialize_with = "ended")]
     pub(crate) outcome: Result<Value, FunctionError>,
-    /// What the function's process had used by then since its start; `None` where it has ended or nobody can tell.
+    /// What the function's process had used by then since its start; `None` where it has ended or there is no `/proc`.
     #[serde(skip)]
     pub(crate) usage: Option<Usage>,
 }
 
-/// What happened beside the invocations.
+/// What happened between invocations.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Note {
@@ -75,7 +75,7 @@ fn ended<S: Serializer>(
 }
 
 impl Session {
-    /// A function in this cloud, with these variables in its environment beside the usual ones.
+    /// A function in this cloud, with these variables in its environment besides the usual ones.
     pub(crate) async fn start(
         cloud: Cloud,
         profile: Profile,
