@@ -44,14 +44,9 @@ Examples
 
 The exit code is 0 when the (last) invocation was answered without an error, 1 otherwise.";
 
-const RECONCILE_ABOUT: &str = "\
-Compares a whole organization with GuardDuty in every Region, and closes the gap.
-
-The organization is made for the run. Which accounts are not members is the same in every run, and differs a little from
-Region to Region. The function is the real program, and its memory and CPU are measured.";
-
 const RECONCILE_EXPLANATION: &str = "\
-Faults are written as `cargo local --help` says.
+The organization is made for the run. Which accounts are not members is the same in every run, and differs a little from
+Region to Region. Faults are written as `cargo local --help` says.
 
 Examples
   cargo local reconcile --accounts 1000 --missing 3%
@@ -108,7 +103,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(long_about = RECONCILE_ABOUT, after_help = RECONCILE_EXPLANATION)]
+#[command(after_help = RECONCILE_EXPLANATION)]
 #[command(mut_arg("latency", |latency| latency.default_value("0")))]
 #[command(mut_arg("timeout", |timeout| timeout.default_value("900")))]
 pub(crate) struct Reconciling {
