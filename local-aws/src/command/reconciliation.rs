@@ -23,7 +23,7 @@ const NUMBERS: [(&str, &str); 7] = [
     ("enrolled", "enrolled"),
     ("missing", "missing"),
     ("not enabled", "notEnabled"),
-    ("undone", "undone"),
+    ("not attempted", "notAttempted"),
     ("stale", "stale"),
 ];
 
@@ -233,17 +233,17 @@ fn blocks(report: &Value) -> String {
     let regions = members(report, "regions").map(|(region, part)| (region.as_str(), part));
     for (place, part) in [("the organization", report)].into_iter().chain(regions) {
         if let Some(block @ Value::Object(_)) = part.get("blocked") {
-            let texts = texts(block, ["reason", "result", "cure"]);
+            let texts = texts(block, ["reason", "result", "remedy"]);
             found.entry(texts).or_default().push(place);
         }
     }
     let mut text = String::new();
-    for ([reason, result, cure], places) in found {
+    for ([reason, result, remedy], places) in found {
         let _ = writeln!(text, "\nBlocked: {reason} in {}", places.join(", "));
         if !result.is_empty() {
             let _ = writeln!(text, "  AWS says: {result}");
         }
-        let _ = writeln!(text, "  cure: {cure}");
+        let _ = writeln!(text, "  remedy: {remedy}");
     }
     text
 }
@@ -292,7 +292,7 @@ mod tests {
             "regions": {
                 "eu-west-1": {
                     "blocked": null, "expected": 10, "enabled": 5, "enrolled": 3, "missing": 0,
-                    "notEnabled": { "email-rejected": 1, "unknown": 1 }, "undone": 0, "stale": 0,
+                    "notEnabled": { "email-rejected": 1, "unknown": 1 }, "notAttempted": 0, "stale": 0,
                     "autoEnable": "NEW", "memberAccountLimitReached": false, "staleAccounts": [],
                     "accounts": [
                         { "accountId": "700000000001", "outcome": "refused", "reason": "unknown", "result": "Some text" },
@@ -300,8 +300,8 @@ mod tests {
                     ],
                 },
                 "us-east-1": {
-                    "blocked": { "reason": "no-detector", "result": "Words", "cure": "enable it" },
-                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnabled": {}, "undone": 3,
+                    "blocked": { "reason": "no-detector", "result": "Words", "remedy": "enable it" },
+                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnabled": {}, "notAttempted": 3,
                     "stale": 0, "autoEnable": null, "memberAccountLimitReached": null, "accounts": [], "staleAccounts": [],
                 },
             },
@@ -313,21 +313,21 @@ mod tests {
         assert_eq!(
             regions(&report()),
             "
-  Region     expected  enabled  enrolled  missing  not enabled  undone  stale  auto-enable  blocked
-  eu-west-1        10        5         3        0            2       0      0  NEW
-  us-east-1        10        7         0        0            0       3      0               no-detector
+  Region     expected  enabled  enrolled  missing  not enabled  not attempted  stale  auto-enable  blocked
+  eu-west-1        10        5         3        0            2              0      0  NEW
+  us-east-1        10        7         0        0            0              3      0               no-detector
 "
         );
     }
 
     #[test]
-    fn what_was_in_the_way_comes_with_its_cure_and_every_region() {
+    fn what_was_in_the_way_comes_with_its_remedy_and_every_region() {
         let mut report = report();
         let same = report["regions"]["us-east-1"]["blocked"].clone();
         report["regions"]["eu-west-1"]["blocked"] = same;
         assert_eq!(
             blocks(&report),
-            "\nBlocked: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  cure: enable it\n"
+            "\nBlocked: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  remedy: enable it\n"
         );
     }
 
@@ -335,7 +335,7 @@ mod tests {
     fn a_gap_is_unknown_where_no_region_was_compared() {
         let mut report = report();
         assert!(headline(&report).starts_with("Reconcile: NOT complete, gap 5\n"));
-        report["blocked"] = json!({ "reason": "deadline", "result": null, "cure": "nothing" });
+        report["blocked"] = json!({ "reason": "deadline", "result": null, "remedy": "nothing" });
         assert!(headline(&report).starts_with("Reconcile: NOT complete, gap unknown\n"));
     }
 
