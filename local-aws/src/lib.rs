@@ -14,6 +14,7 @@ mod cloud;
 mod delayed;
 mod epoch;
 mod fault;
+pub mod function;
 mod guardduty;
 pub mod in_process;
 mod input;
@@ -35,6 +36,7 @@ mod sqs;
 mod sqs_input;
 mod state;
 mod tls;
+mod usage;
 
 pub use account::OptRegions;
 pub use call::Call;
@@ -51,6 +53,9 @@ pub use queues::{
 };
 pub use rate::Rate;
 pub use round_trips::{Chain, RoundTrips};
-pub use setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup};
+pub use setup::{
+    ADMIN_ACCOUNT, ALL_REGIONS, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup,
+};
 pub use state::State;
 pub use tls::TestAuthority;
+pub use usage::Usage;

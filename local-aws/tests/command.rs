@@ -60,7 +60,7 @@ fn a_dry_run_changes_nothing_and_says_what_is_missing() {
 }
 
 #[test]
-fn a_reconcile_with_a_fault_ends_badly_and_names_the_cure_for_a_person() {
+fn a_reconcile_with_a_fault_ends_badly_and_names_the_remedy_for_a_person() {
     let fault = "ListDetectors@eu-west-1:error=403/AccessDeniedException/not authorized";
     let output = local(&["reconcile", "--accounts", "60", "--fault", fault]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -69,7 +69,8 @@ fn a_reconcile_with_a_fault_ends_badly_and_names_the_cure_for_a_person() {
         "Reconcile: NOT complete",
         "Blocked: access-denied in eu-west-1",
         "AWS says: AccessDeniedException: not authorized",
-        "cure: mend the function's role",
+        "  remedy: ",
+        "the function's role",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }

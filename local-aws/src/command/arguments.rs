@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
-use local_aws::{Epoch, Fault, Setup};
+use local_aws::{ALL_REGIONS, Epoch, Fault, Setup};
 use serde_json::{Value, json};
 
-use crate::bench::arguments::Measuring;
-use crate::population::Share;
-use crate::regions::Regions;
+use crate::population::percents;
 
 const ABOUT: &str = "\
 Runs the function on this machine: sends it an event and shows what it did.
@@ -42,19 +40,13 @@ Examples
   cargo local EVENT.json --env REGIONS=eu-west-1 --env EXCLUDED_ACCOUNTS=555566667777
   cargo local --accounts 444455556666,555566667777
   cargo local reconcile --accounts 1000 --missing 3%
-  cargo local bench
   cargo local serve --port 4566
 
 The exit code is 0 when the (last) invocation was answered without an error, 1 otherwise.";
 
-const RECONCILE_ABOUT: &str = "\
-Compares a whole organization with GuardDuty in every Region, and closes the gap.
-
-The organization is made for the run. Which accounts are no members is the same in every run, and differs a little from
-Region to Region. The function is the real program, and its memory and CPU are measured.";
-
 const RECONCILE_EXPLANATION: &str = "\
-Faults are written as `cargo local --help` says.
+The organization is made for the run. Which accounts are not members is the same in every run, and differs a little from
+Region to Region. Faults are written as `cargo local --help` says.
 
 Examples
   cargo local reconcile --accounts 1000 --missing 3%
@@ -67,7 +59,7 @@ The exit code is 0 when the report is complete and has no gap (in a dry run: whe
 const FASTEST: &str = "10000";
 
 /// The most accounts of a simulated organization: as many members as GuardDuty lets an administrator have.
-const MOST_ACCOUNTS: usize = 50_000;
+const MOST_ACCOUNTS: i64 = 50_000;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -99,7 +91,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) redrive: bool,
     #[command(flatten)]
-    pub(crate) shown: ShownArguments,
+    pub(crate) shown: Shown,
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,21 +100,20 @@ pub(crate) enum Command {
     Serve(Serving),
     /// Compare a whole organization with GuardDuty in every Region, and close the gap
     Reconcile(Reconciling),
-    /// Measure the function beside what a user would pick instead
-    Bench(Measuring),
 }
 
 #[derive(Debug, Args)]
-#[command(long_about = RECONCILE_ABOUT, after_help = RECONCILE_EXPLANATION)]
+#[command(after_help = RECONCILE_EXPLANATION)]
 #[command(mut_arg("latency", |latency| latency.default_value("0")))]
 #[command(mut_arg("timeout", |timeout| timeout.default_value("900")))]
 pub(crate) struct Reconciling {
-    /// How many accounts the organization has, beside the management account and the administrator
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = accounts)]
-    pub(crate) accounts: usize,
-    /// How many of them are no members of GuardDuty, in each Region
-    #[arg(long, value_name = "P%", default_value = "3%")]
-    pub(crate) missing: Share,
+    /// How many accounts the organization has, without the management account and the administrator
+    #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_ACCOUNTS))]
+    pub(crate) accounts: u32,
+    /// How many of them are not members of GuardDuty, in each Region
+    #[arg(long, value_name = "P%", default_value = "3%", value_parser = percents)]
+    pub(crate) missing: f64,
     #[command(flatten)]
     pub(crate) cloud: CloudArguments,
     /// Change nothing: only report
@@ -130,16 +121,15 @@ pub(crate) struct Reconciling {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) function: FunctionArguments,
-    #[arg(
-        help = "Let the function call as fast as it can: sets LIST_ACCOUNTS_PER_SECOND, LIST_MEMBERS_PER_SECOND and CREATE_MEMBERS_PER_SECOND to the most that it takes"
-    )]
+    /// Let the function call as fast as it can: sets `LIST_ACCOUNTS_PER_SECOND`, `LIST_MEMBERS_PER_SECOND` and
+    /// `CREATE_MEMBERS_PER_SECOND` to the most that it takes
     #[arg(long)]
     pub(crate) unpaced: bool,
     /// Run the function's release build, as it is deployed; the first build takes minutes
     #[arg(long)]
     pub(crate) release: bool,
     #[command(flatten)]
-    pub(crate) shown: ShownArguments,
+    pub(crate) shown: Shown,
 }
 
 impl Reconciling {
@@ -149,12 +139,8 @@ impl Reconciling {
 
     /// What is added to the function's environment; a variable that is given by name goes last and so before --unpaced.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let fast = [
-            "LIST_ACCOUNTS_PER_SECOND",
-            "LIST_MEMBERS_PER_SECOND",
-            "CREATE_MEMBERS_PER_SECOND",
-        ]
-        .map(|name| (name.to_owned(), FASTEST.to_owned()));
+        let paced = ["LIST_ACCOUNTS", "LIST_MEMBERS", "CREATE_MEMBERS"];
+        let fast = paced.map(|name| (format!("{name}_PER_SECOND"), FASTEST.to_owned()));
         let unpaced = fast.into_iter().filter(|_| self.unpaced);
         unpaced
             .chain(self.function.variables.iter().cloned())
@@ -175,38 +161,30 @@ pub(crate) struct Serving {
 #[derive(Debug, Args)]
 pub(crate) struct CloudArguments {
     /// How many Regions there are (1 to 34), or which
-    #[arg(long, value_name = "N|LIST", default_value = "4")]
-    pub(crate) regions: Regions,
+    #[arg(long, value_name = "N|LIST", default_value = "4", value_parser = regions)]
+    regions: Regions,
     /// Something that goes wrong (see below); can be given several times
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<Fault>,
     /// How long every call takes, in milliseconds
     #[arg(long, value_name = "MILLIS", default_value = "20")]
-    pub(crate) latency: u64,
+    latency: u64,
 }
 
 /// How the function is run.
 #[derive(Debug, Args)]
 pub(crate) struct FunctionArguments {
-    #[arg(
-        help = "A variable of the function's environment, such as EXCLUDED_ACCOUNTS, RESUME_SUSPENDED_MEMBERS or REGIONS"
-    )]
+    /// A variable of the function's environment, such as `EXCLUDED_ACCOUNTS`, `RESUME_SUSPENDED_MEMBERS` or `REGIONS`
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) variables: Vec<(String, String)>,
     /// The function's timeout in seconds; the default is that of the template
-    #[arg(long, value_name = "SECONDS", default_value = "60")]
-    timeout: u64,
-}
-
-impl FunctionArguments {
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
 }
 
 /// What is shown of a run.
-#[derive(Debug, Args)]
-pub(crate) struct ShownArguments {
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Shown {
     /// Show the function's log lines
     #[arg(long)]
     pub(crate) show_logs: bool,
@@ -221,7 +199,7 @@ impl CloudArguments {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Setup {
-            regions: self.regions.0.clone(),
+            regions: self.regions.clone(),
             latency: Duration::from_millis(self.latency),
             epoch: Epoch(since_1970),
             ..Setup::default()
@@ -229,11 +207,26 @@ impl CloudArguments {
     }
 }
 
-fn accounts(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|count| (1..=MOST_ACCOUNTS).contains(count))
-        .ok_or_else(|| format!("an organization has 1 to {MOST_ACCOUNTS} accounts here"))
+type Regions = Vec<String>;
+
+/// A number of Regions from the first on, or some by name.
+fn regions(text: &str) -> Result<Regions, String> {
+    let names: Vec<_> = match text.parse() {
+        Ok(count) => ALL_REGIONS.get(..count).unwrap_or_default().to_vec(),
+        Err(_) => text.split(',').map(str::trim).collect(),
+    };
+    match names.iter().find(|name| !ALL_REGIONS.contains(name)) {
+        None if !names.is_empty() => Ok(names.into_iter().map(str::to_owned).collect()),
+        _ => Err(format!(
+            "write a number from 1 to {}, or some of {}",
+            ALL_REGIONS.len(),
+            ALL_REGIONS.join(", ")
+        )),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -265,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn regions_are_a_number_or_a_list_of_known_names() {
+        assert_eq!(regions("34").map(|all| all.len()), Ok(34));
+        let two = ["eu-west-1", "af-south-1"].map(str::to_owned).to_vec();
+        assert_eq!(regions("eu-west-1, af-south-1"), Ok(two));
+        for wrong in ["0", "35", "eu-nowhere-9", ""] {
+            assert!(regions(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn an_event_is_needed_except_to_serve() {
         assert!(parsed(&[]).is_err());
         assert!(
@@ -285,13 +288,13 @@ mod tests {
     fn a_reconcile_needs_no_argument_and_loses_no_time() {
         let plain = reconciling(&[]).unwrap();
         assert_eq!(plain.accounts, 1000);
-        assert_eq!(plain.function.timeout(), Duration::from_mins(15));
+        assert_eq!(plain.function.timeout, Duration::from_mins(15));
         assert_eq!(plain.cloud.setup().latency, Duration::ZERO);
         assert_eq!(plain.event(), json!({ "reconcile": { "dryRun": false } }));
         assert!(plain.environment().is_empty());
         let event = parsed(&["event.json"]).unwrap();
         assert_eq!(event.cloud.setup().latency, Duration::from_millis(20));
-        assert_eq!(event.function.timeout(), Duration::from_mins(1));
+        assert_eq!(event.function.timeout, Duration::from_mins(1));
     }
 
     #[test]

@@ -1,22 +1,48 @@
-//! How a report is laid out in a terminal: columns, indented lines, JSON values and times as text.
+//! How a report is laid out in a terminal: columns, indented lines, times, and JSON values as text.
 
 use std::time::Duration;
 
+use comfy_table::{Row, Table, presets};
+use serde::Serializer;
 use serde_json::Value;
 
-pub(crate) fn indented(lines: &[String]) -> String {
-    ended(lines.iter().map(|line| format!("  {line}")).collect())
+/// Lines in columns as wide as their widest cell; nothing without a row.
+pub(crate) fn table(rows: impl IntoIterator<Item: Into<Row>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((2, 0));
+    }
+    match table.trim_fmt() {
+        text if text.is_empty() => text,
+        text => text + "\n",
+    }
 }
 
-/// Lines that all end.
-fn ended(mut lines: Vec<String>) -> String {
-    lines.push(String::new());
-    lines.join("\n")
+/// The members of an object in an object.
+pub(crate) fn members<'a>(
+    value: &'a Value,
+    name: &str,
+) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    value
+        .get(name)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
 }
 
-/// A member of a JSON object as text; nothing where there is none.
-pub(crate) fn member(value: &Value, name: &str) -> String {
-    value.get(name).map(plain).unwrap_or_default()
+/// The items of an array in an object.
+pub(crate) fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Members of an object as text; empty where there is none.
+pub(crate) fn texts<const N: usize>(value: &Value, names: [&str; N]) -> [String; N] {
+    names.map(|name| value.get(name).map(plain).unwrap_or_default())
 }
 
 /// A JSON value without the quotes of a string.
@@ -26,54 +52,6 @@ pub(crate) fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         other => other.to_string(),
     }
-}
-
-/// Columns as wide as their widest cell, the last one as wide as it likes.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let lines = padded(rows).map(|cells| format!("  {}", cells.join("  ")).trim_end().to_owned());
-    ended(lines.collect())
-}
-
-/// The same in Markdown, line by line.
-pub(crate) fn markdown(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let head = head.iter().map(|title| (*title).to_owned()).collect();
-    let mut rows = [&[head], rows].concat();
-    let rule = widths(&rows).into_iter().map(|width| "-".repeat(width));
-    rows.insert(1, rule.collect());
-    let lines = padded(&rows);
-    lines
-        .map(|cells| format!("| {} |", cells.join(" | ")))
-        .collect()
-}
-
-/// Makes every cell as wide as its column, with the text at its end.
-pub(crate) fn to_the_right(rows: &mut [Vec<String>]) {
-    let widths = widths(rows);
-    for (cell, width) in rows.iter_mut().flat_map(|row| row.iter_mut().zip(&widths)) {
-        *cell = format!("{cell:>width$}");
-    }
-}
-
-/// Every cell as wide as its column, with the text at its start.
-fn padded(rows: &[Vec<String>]) -> impl Iterator<Item = Vec<String>> {
-    let widths = widths(rows);
-    rows.iter().map(move |row| {
-        let cells = row.iter().zip(&widths);
-        cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect()
-    })
-}
-
-fn widths(rows: &[Vec<String>]) -> Vec<usize> {
-    let mut widths = Vec::new();
-    for row in rows {
-        widths.resize(row.len().max(widths.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    widths
 }
 
 /// `0.020 s`, and from a minute on `1h02m03s`.
@@ -86,37 +64,19 @@ pub(crate) fn clock(time: Duration) -> String {
     }
 }
 
+/// A time in JSON.
+pub(crate) fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn columns_line_up() {
-        let rows = [
-            vec!["a".to_owned(), "bb".to_owned()],
-            vec!["ccc".to_owned(), String::new()],
-        ];
-        assert_eq!(table(&rows), "  a    bb\n  ccc\n");
-    }
-
-    #[test]
-    fn a_table_reads_as_markdown() {
-        let rows = [vec!["a".to_owned(), "1 (0–2)".to_owned()]];
-        assert_eq!(
-            markdown(&["name", "value"], &rows),
-            [
-                "| name | value   |",
-                "| ---- | ------- |",
-                "| a    | 1 (0–2) |"
-            ]
-        );
-    }
-
-    #[test]
-    fn numbers_end_where_their_column_does() {
-        let mut rows = [vec!["a".to_owned()], vec!["100".to_owned(), "b".to_owned()]];
-        to_the_right(&mut rows);
-        assert_eq!(table(&rows), "    a\n  100  b\n");
+        assert_eq!(table([vec!["a", "bb"], vec!["ccc"]]), "  a    bb\n  ccc\n");
+        assert_eq!(table([[""; 0]; 0]), "");
     }
 
     #[test]

@@ -1,30 +1,28 @@
 //! The command `cargo local`: runs the real function against the local cloud and shows what it did.
 
 mod arguments;
-mod bench;
 mod function;
 mod layout;
 mod population;
 mod progress;
 mod reconciliation;
-mod regions;
 mod report;
 mod session;
-mod usage;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use local_aws::Cloud;
+use local_aws::function::{NAME, Profile};
 use local_aws::loopback::Loopback;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{Arguments, Command, Reconciling, Serving};
-use crate::bench::Bench;
-use crate::function::Program;
+use crate::arguments::{Arguments, Command, Reconciling, Serving, Shown};
 use crate::population::Population;
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
@@ -51,12 +49,6 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command {
         Some(Command::Serve(serving)) => serve(&serving).await,
         Some(Command::Reconcile(reconciling)) => reconcile(&reconciling).await,
-        Some(Command::Bench(measuring)) => {
-            let json = measuring.json;
-            let bench = Bench::run(measuring, say).await?;
-            show(&if json { bench.json() } else { bench.text() });
-            Ok(ExitCode::SUCCESS)
-        }
         None => invoke(arguments).await,
     }
 }
@@ -64,12 +56,12 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
 /// Delivers the event, and whatever comes of it if asked to.
 async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     let event = event(&arguments)?;
-    Program::Beside.build(say).await?;
+    Profile::Same.build(NAME).await?;
     let cloud = Cloud::new(&arguments.cloud.setup());
     cloud.lock().faults.clone_from(&arguments.cloud.faults);
-    let timeout = arguments.function.timeout();
+    let timeout = arguments.function.timeout;
     let variables = arguments.function.variables.clone();
-    let mut session = Session::start(cloud, Program::Beside, timeout, variables).await?;
+    let mut session = Session::start(cloud, Profile::Same, timeout, variables).await?;
     session.deliver(event).await?;
     if arguments.drive || arguments.redrive {
         session.drive().await?;
@@ -77,48 +69,43 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     if arguments.redrive {
         session.redrive().await?;
     }
-    let report = Report::new(&session, arguments.shown.show_logs);
-    show(&if arguments.shown.json {
-        report.json()
-    } else {
-        report.text()
-    });
-    Ok(if session.has_failed() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let Shown { show_logs, json } = arguments.shown;
+    let report = Report::new(&session, show_logs);
+    Ok(ended(&report, json, !session.has_failed()))
 }
 
 /// Reconciles an organization that is made for it.
 async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
-    let program = if reconciling.release {
-        Program::Release
+    let profile = if reconciling.release {
+        Profile::Release
     } else {
-        Program::Beside
+        Profile::Same
     };
-    program.build(say).await?;
+    profile.build(NAME).await?;
     let population = Population::new(reconciling.accounts, reconciling.missing);
     let cloud = population.cloud(reconciling.cloud.setup());
     cloud.lock().faults.clone_from(&reconciling.cloud.faults);
-    let timeout = reconciling.function.timeout();
+    let timeout = reconciling.function.timeout;
     let environment = reconciling.environment();
-    let mut session = Session::start(cloud.clone(), program, timeout, environment).await?;
+    let mut session = Session::start(cloud.clone(), profile, timeout, environment).await?;
     tokio::select! {
         delivered = session.deliver(reconciling.event()) => delivered?,
         never = progress::show(&cloud, population.expected()) => match never {},
     }
-    let reconciliation = Reconciliation::new(&session, reconciling.shown.show_logs);
-    show(&if reconciling.shown.json {
-        reconciliation.json()
+    let finished = session.invocations.last().ok_or(io::ErrorKind::NotFound)?;
+    let Shown { show_logs, json } = reconciling.shown;
+    let reconciliation = Reconciliation::new(&session, finished, show_logs);
+    Ok(ended(&reconciliation, json, reconciliation.is_good()))
+}
+
+/// Shows a report, and ends well or not.
+fn ended(report: &(impl Display + Serialize), as_json: bool, is_good: bool) -> ExitCode {
+    show(&if as_json {
+        format!("{:#}\n", json!(report))
     } else {
-        reconciliation.text()
+        report.to_string()
     });
-    Ok(if reconciliation.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    ExitCode::from(u8::from(!is_good))
 }
 
 fn event(arguments: &Arguments) -> io::Result<Value> {
@@ -135,35 +122,19 @@ async fn serve(serving: &Serving) -> io::Result<ExitCode> {
     let cloud = Cloud::new(&serving.cloud.setup());
     cloud.lock().faults.clone_from(&serving.cloud.faults);
     let loopback = Loopback::start(&cloud, serving.port, "").await?;
-    let mut lines = vec![
-        "The local cloud is up; Ctrl-C ends it. To use it, set:".to_owned(),
-        String::new(),
-    ];
-    lines.extend(
-        function::variables(loopback.address())
-            .into_iter()
-            .map(|(name, value)| format!("export {name}={value}")),
-    );
-    lines.extend([
-        String::new(),
-        "then for example `cargo lambda watch`, or `aws guardduty list-detectors`.".to_owned(),
-        String::new(),
-        String::new(),
-    ]);
-    show(&lines.join("\n"));
+    let exports = local_aws::function::variables(loopback.address())
+        .map(|(name, value)| format!("export {name}={value}"))
+        .join("\n");
+    show(&format!(
+        "The local cloud is up; Ctrl-C ends it. To use it, set:\n\n{exports}\n
+then for example `cargo lambda watch`, or `aws guardduty list-detectors`.\n\n"
+    ));
     let mut shown = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let calls = cloud
-            .lock()
-            .calls
-            .get(shown..)
-            .map(<[_]>::to_vec)
-            .unwrap_or_default();
-        if !calls.is_empty() {
-            shown += calls.len();
-            show(&report::calls(&calls));
-        }
+        let calls: Vec<_> = cloud.lock().calls.iter().skip(shown).cloned().collect();
+        shown += calls.len();
+        show(&report::calls(&calls));
     }
 }
 
@@ -177,7 +148,7 @@ async fn interrupted() {
     }
 }
 
-/// For the person who waits. A closed pipe is no reason to fail, unlike with `eprintln!`.
+/// For the person who waits. A closed pipe is not a failure, unlike with `eprintln!`.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

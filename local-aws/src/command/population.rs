@@ -1,66 +1,44 @@
-//! An organization of many accounts, of which some are no members of GuardDuty.
-
-use std::str::FromStr;
+//! An organization of many accounts, of which some are not members of GuardDuty.
 
 use local_aws::{ADMIN_ACCOUNT, Cloud, MANAGEMENT_ACCOUNT, Member, Setup};
 
 /// The first of the accounts' ids; the others count up from it.
-const FIRST_ID: usize = 700_000_000_000;
+const FIRST_ID: u64 = 700_000_000_000;
 
-/// One in so many missing accounts is another one in the next Region.
-const DIFFERING: usize = 4;
+/// Of this many missing accounts one is another in the next Region.
+const DIFFERING: u32 = 4;
 
-const MILLION: usize = 1_000_000;
+/// A share that is a whole number but for this is taken for it.
+const ROUNDING: f64 = 1e-6;
 
-/// A part of a whole, written as percents with up to four decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Share {
-    per_million: usize,
+/// A part of a whole, such as `3%` or `0.5%`.
+pub(crate) fn percents(text: &str) -> Result<f64, &'static str> {
+    let number = text.trim().trim_end_matches('%').parse().ok();
+    let number = number.filter(|percents| (0.0..=100.0).contains(percents));
+    number.ok_or("write percents from 0% to 100%, such as 3% or 0.5%")
 }
 
-impl FromStr for Share {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = "write percents from 0% to 100%, such as 3% or 0.5%";
-        let number = text.trim().trim_end_matches('%');
-        let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-        let digits = format!("{whole}{decimals:0<4}");
-        if whole.is_empty() || decimals.len() > 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(error);
-        }
-        match digits.parse() {
-            Ok(per_million) if per_million <= MILLION => Ok(Self { per_million }),
-            _ => Err(error),
-        }
-    }
-}
-
-impl Share {
-    /// Rounded up: a share that is not nothing is at least one.
-    fn of(self, whole: usize) -> usize {
-        (whole * self.per_million).div_ceil(MILLION)
-    }
-}
-
-/// An organization of many accounts, of which some are no members.
+/// An organization of many accounts, of which some are not members.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Population {
-    accounts: usize,
-    missing: usize,
+    accounts: u32,
+    missing: u32,
 }
 
 impl Population {
-    pub(crate) fn new(accounts: usize, missing: Share) -> Self {
+    /// How many are missing is rounded up: a share that is not nothing is at least one.
+    pub(crate) fn new(accounts: u32, missing: f64) -> Self {
+        let share = f64::from(accounts) * missing - ROUNDING;
+        let missing = (0..accounts).take_while(|n| f64::from(*n) * 100.0 < share);
         Self {
             accounts,
-            missing: missing.of(accounts),
+            missing: missing.map(|_| 1).sum(),
         }
     }
 
     /// How many accounts should be members in each Region: all but the administrator.
-    pub(crate) fn expected(self) -> usize {
-        self.accounts + 1
+    pub(crate) fn expected(self) -> u64 {
+        u64::from(self.accounts) + 1
     }
 
     /// A cloud with this organization. The management account is a member everywhere.
@@ -72,7 +50,7 @@ impl Population {
         ];
         accounts.extend((0..self.accounts).map(|n| (id(n), email(n))));
         let cloud = Cloud::new(&Setup { accounts, ..setup });
-        for (place, guardduty) in cloud.lock().guardduty.values_mut().enumerate() {
+        for (place, guardduty) in (0..).zip(cloud.lock().guardduty.values_mut()) {
             let mut missing = self.missing_in(place).peekable();
             for n in 0..self.accounts {
                 if missing.next_if_eq(&n).is_none() {
@@ -85,27 +63,27 @@ impl Population {
                 .members
                 .insert(MANAGEMENT_ACCOUNT.to_owned(), management);
             // GuardDuty's limit would leave the management account out of the largest organization.
-            guardduty.member_limit = guardduty.member_limit.max(self.accounts + 2);
+            guardduty.member_limit = usize::MAX;
         }
         cloud
     }
 
-    /// The accounts that are no members in a Region: spread evenly, in every Region so many, and most of them the same.
-    fn missing_in(self, region: usize) -> impl Iterator<Item = usize> {
-        let position = move |k: usize| k * self.accounts / self.missing.max(1);
+    /// The accounts that are not members in a Region: spread evenly, as many in every Region, and most of them the same.
+    fn missing_in(self, region: u32) -> impl Iterator<Item = u32> {
+        let position = move |k: u32| k * self.accounts / self.missing.max(1);
         (0..self.missing).map(move |k| {
             let differs =
                 (k + region).is_multiple_of(DIFFERING) && position(k) + 1 < position(k + 1);
-            position(k) + usize::from(differs)
+            position(k) + u32::from(differs)
         })
     }
 }
 
-fn id(n: usize) -> String {
-    (FIRST_ID + n).to_string()
+fn id(n: u32) -> String {
+    (FIRST_ID + u64::from(n)).to_string()
 }
 
-fn email(n: usize) -> String {
+fn email(n: u32) -> String {
     format!("aws+{n}@example.com")
 }
 
@@ -113,21 +91,17 @@ fn email(n: usize) -> String {
 mod tests {
     use super::*;
 
-    fn share(text: &str) -> Result<usize, &'static str> {
-        text.parse().map(|share: Share| share.per_million)
-    }
-
-    fn population(accounts: usize, missing: &str) -> Population {
-        Population::new(accounts, missing.parse().unwrap())
+    fn population(accounts: u32, missing: &str) -> Population {
+        Population::new(accounts, percents(missing).unwrap())
     }
 
     #[test]
     fn a_share_is_percents() {
-        assert_eq!(share("3%"), Ok(30_000));
-        assert_eq!(share("0.0001"), Ok(1));
-        assert_eq!(share("100%"), Ok(MILLION));
-        for bad in ["", "%", "100.1%", "-1%", "1.23456%", "three", "1.2.3", ".5"] {
-            assert!(share(bad).is_err(), "{bad}");
+        for good in ["3%", "0.0001", "100%", "0%"] {
+            assert!(percents(good).is_ok(), "{good}");
+        }
+        for bad in ["", "%", "100.1%", "-1%", "NaN", "three", "1.2.3"] {
+            assert!(percents(bad).is_err(), "{bad}");
         }
     }
 
@@ -137,6 +111,8 @@ mod tests {
             (1_000, "3%", 30),
             (100, "1%", 1),
             (10, "1%", 1),
+            (10, "0.0001%", 1),
+            (3_000, "1.1%", 33),
             (1_000, "0%", 0),
             (77, "100%", 77),
             (77, "70%", 54),
@@ -145,7 +121,7 @@ mod tests {
             for guardduty in cloud.lock().guardduty.values() {
                 assert_eq!(
                     guardduty.members.len(),
-                    accounts + 1 - missing,
+                    usize::try_from(accounts + 1 - missing).unwrap(),
                     "{percents}"
                 );
             }

@@ -1,16 +1,19 @@
 //! What a reconcile has reported and used, for a person or as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use local_aws::Call;
-use serde_json::{Map, Value, json};
+use comfy_table::{Cell, CellAlignment, Row};
+use local_aws::{Call, FunctionError, Usage};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::layout::{clock, indented, member, table, to_the_right};
+use crate::layout::{clock, items, members, plain, table, texts};
+use crate::report::PAIR;
 use crate::session::{Finished, Session};
 
-/// So many accounts that are not enabled are shown to a person. `--json` has all that the report names.
+/// How many accounts that are not enabled a person sees. `--json` has all that the report names.
 const ACCOUNTS: usize = 10;
 
 /// The columns of numbers in a Region's report.
@@ -20,20 +23,38 @@ const NUMBERS: [(&str, &str); 7] = [
     ("enrolled", "enrolled"),
     ("missing", "missing"),
     ("not enabled", "notEnabled"),
-    ("undone", "undone"),
+    ("not attempted", "notAttempted"),
     ("stale", "stale"),
 ];
 
-/// Everything there is to tell about one reconcile.
-#[derive(Debug)]
+/// One reconcile.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Reconciliation<'a> {
-    finished: Option<&'a Finished>,
-    calls: BTreeMap<String, Tally>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a FunctionError>,
+    took_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<Used>,
+    calls: usize,
+    calls_by_operation: BTreeMap<String, Tally>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<Vec<String>>,
 }
 
+/// What the function's process used.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Used {
+    peak_memory_mb: f64,
+    cpu_seconds: f64,
+    cpu_millis_per_call: Option<f64>,
+}
+
 /// The calls of one operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 struct Tally {
     calls: usize,
     /// How many of them were answered with an error or not at all.
@@ -41,126 +62,75 @@ struct Tally {
 }
 
 impl<'a> Reconciliation<'a> {
-    pub(crate) fn new(session: &'a Session, with_log: bool) -> Self {
+    pub(crate) fn new(session: &'a Session, finished: &'a Finished, with_log: bool) -> Self {
+        let calls = &session.cloud.lock().calls;
+        let used = |Usage { peak_memory, cpu }| Used {
+            peak_memory_mb: peak_memory,
+            cpu_seconds: cpu.as_secs_f64(),
+            cpu_millis_per_call: u32::try_from(calls.len())
+                .ok()
+                .and_then(|calls| cpu.checked_div(calls))
+                .map(|cpu| cpu.as_secs_f64() * 1e3),
+        };
         Self {
-            finished: session.invocations.last(),
-            calls: tallies(&session.cloud.lock().calls),
-            // Without an answer the log is all there is.
-            log: (with_log || session.has_failed()).then(|| session.log.lines()),
+            report: finished.outcome.as_ref().ok(),
+            error: finished.outcome.as_ref().err(),
+            took_seconds: finished.took.as_secs_f64(),
+            function: finished.usage.map(used),
+            calls: calls.len(),
+            calls_by_operation: tallies(calls),
+            log: session.log(with_log),
         }
-    }
-
-    fn report(&self) -> Option<&'a Value> {
-        self.finished?.outcome.as_ref().ok()
     }
 
     /// Whether all is well: every pair was looked at, and no gap is left that was to be closed.
     pub(crate) fn is_good(&self) -> bool {
-        self.report().is_some_and(is_good)
+        self.report.is_some_and(is_good)
     }
+}
 
-    fn call_count(&self) -> usize {
-        self.calls.values().map(|tally| tally.calls).sum()
-    }
-
-    /// What the function used for a call.
-    fn cpu_a_call(&self, cpu: Duration) -> Option<Duration> {
-        cpu.checked_div(u32::try_from(self.call_count()).ok()?)
-    }
-
-    pub(crate) fn json(&self) -> String {
-        let calls: Map<_, _> = self
-            .calls
-            .iter()
-            .map(|(operation, tally)| {
-                let shown = json!({ "calls": tally.calls, "failed": tally.failed });
-                (operation.clone(), shown)
-            })
-            .collect();
-        let mut document = Map::new();
-        let mut add = |name: &str, value| document.insert(name.to_owned(), value);
-        if let Some(finished) = self.finished {
-            match &finished.outcome {
-                Ok(report) => add("report", report.clone()),
-                Err(error) => add("error", json!(error)),
-            };
-            add("tookSeconds", json!(finished.took.as_secs_f64()));
-            if let Some(usage) = finished.usage {
-                let a_call = self.cpu_a_call(usage.cpu);
-                let shown = json!({
-                    "peakMemoryMb": usage.peak_memory,
-                    "cpuSeconds": usage.cpu.as_secs_f64(),
-                    "cpuMillisPerCall": a_call.map(|cpu| cpu.as_secs_f64() * 1e3),
-                });
-                add("function", shown);
+impl fmt::Display for Reconciliation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = self.error {
+            writeln!(
+                f,
+                "Reconcile failed: {}: {}",
+                error.error_type, error.message
+            )?;
+        }
+        f.write_str(&self.report.map(headline).unwrap_or_default())?;
+        let took = clock(Duration::from_secs_f64(self.took_seconds));
+        let (calls, spoken) = (self.calls, spoken(&self.calls_by_operation));
+        writeln!(f, "  took {took}, {calls} AWS calls: {spoken}")?;
+        if let Some(used) = &self.function {
+            let (memory, cpu) = (used.peak_memory_mb, used.cpu_seconds);
+            write!(f, "  function: peak memory {memory:.1} MB, CPU {cpu:.2} s")?;
+            if let Some(a_call) = used.cpu_millis_per_call {
+                write!(f, ", {a_call:.2} ms per AWS call")?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(report) = self.report {
+            for part in [regions, reasons, blocks, accounts] {
+                f.write_str(&part(report))?;
             }
         }
-        add("calls", json!(self.call_count()));
-        add("callsByOperation", Value::Object(calls));
         if let Some(log) = &self.log {
-            add("log", json!(log));
+            write!(
+                f,
+                "\nLog of the function\n{}",
+                table(log.iter().map(|line| [line]))
+            )?;
         }
-        format!("{:#}\n", Value::Object(document))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        let mut parts = Vec::new();
-        if let Some(finished) = self.finished {
-            parts.push(match &finished.outcome {
-                Ok(report) => headline(report),
-                Err(error) => {
-                    format!(
-                        "Reconcile failed: {}: {}\n",
-                        error.error_type, error.message
-                    )
-                }
-            });
-            parts.push(self.used(finished));
-        }
-        if let Some(report) = self.report() {
-            parts.extend([
-                regions(report),
-                reasons(report),
-                blocks(report),
-                accounts(report),
-            ]);
-        }
-        if let Some(log) = &self.log {
-            parts.push(format!("\nLog of the function\n{}", indented(log)));
-        }
-        parts.concat()
-    }
-
-    fn used(&self, finished: &Finished) -> String {
-        let mut text = format!(
-            "  took {}, {} AWS calls: {}\n",
-            clock(finished.took),
-            self.call_count(),
-            spoken(&self.calls)
-        );
-        if let Some(usage) = finished.usage {
-            let _ = write!(
-                text,
-                "  function: peak memory {:.1} MB, CPU {:.2} s",
-                usage.peak_memory,
-                usage.cpu.as_secs_f64()
-            );
-            if let Some(a_call) = self.cpu_a_call(usage.cpu) {
-                let _ = write!(text, ", {:.2} ms per AWS call", a_call.as_secs_f64() * 1e3);
-            }
-            text.push('\n');
-        }
-        text
+        Ok(())
     }
 }
 
 fn tallies(calls: &[Call]) -> BTreeMap<String, Tally> {
     let mut tallies: BTreeMap<_, Tally> = BTreeMap::new();
     for call in calls {
-        let name = match call.operation.as_str() {
-            "" => "unknown operation",
-            operation => operation,
-        };
+        let operation = Some(call.operation.as_str()).filter(|name| !name.is_empty());
+        let name = operation.unwrap_or("unknown operation");
         let tally = tallies.entry(name.to_owned()).or_default();
         tally.calls += 1;
         tally.failed += usize::from(call.status.is_none_or(|status| status >= 400));
@@ -184,132 +154,117 @@ fn is_good(report: &Value) -> bool {
 }
 
 fn headline(report: &Value) -> String {
-    let number = |name: &str| count(report.get(name));
-    let what = if holds(report, "dryRun") {
-        "Reconcile, dry run"
+    let dry_run = if holds(report, "dryRun") {
+        ", dry run"
     } else {
-        "Reconcile"
+        ""
     };
-    let complete = if holds(report, "complete") {
-        "complete"
+    let not = if holds(report, "complete") {
+        ""
     } else {
-        "NOT complete"
+        "NOT "
     };
-    let (started, ended) = (member(report, "startedAt"), member(report, "endedAt"));
+    let what = format!("Reconcile{dry_run}: {not}complete");
+    let [started, ended] = texts(report, ["startedAt", "endedAt"]);
     if report.get("blocked").is_some_and(Value::is_object) {
-        return format!("{what}: {complete}, gap unknown\n  {started} to {ended}\n");
+        return format!("{what}, gap unknown\n  {started} to {ended}\n");
     }
+    let numbers = ["gap", "accountsListed", "accountsExpected"];
+    let [gap, listed, expected] = texts(report, numbers);
+    let count = members(report, "regions").count();
     format!(
-        "{what}: {complete}, gap {}\n  {} accounts listed, {} expected in each of {} Regions, {started} to {ended}\n",
-        number("gap"),
-        number("accountsListed"),
-        number("accountsExpected"),
-        parts(report).count(),
+        "{what}, gap {gap}\n  {listed} accounts listed, {expected} expected in each of {count} Regions, {started} to {ended}\n"
     )
 }
 
 /// A row for each Region.
 fn regions(report: &Value) -> String {
-    let mut rows = vec![NUMBERS.map(|(title, _)| title.to_owned()).to_vec()];
-    rows.extend(parts(report).map(|(_, part)| {
-        NUMBERS
-            .map(|(_, name)| count(part.get(name)).to_string())
-            .to_vec()
-    }));
-    if rows.len() == 1 {
-        return String::new();
+    let row = |region: &str, numbers: [String; NUMBERS.len()], ends: [String; 2]| {
+        let right = |number| Cell::new(number).set_alignment(CellAlignment::Right);
+        let cells = [Cell::new(region)].into_iter().chain(numbers.map(right));
+        Row::from(cells.chain(ends.map(Cell::new)))
+    };
+    let titles = NUMBERS.map(|(title, _)| title.to_owned());
+    let mut rows = vec![row(
+        "Region",
+        titles,
+        ["auto-enable", "blocked"].map(str::to_owned),
+    )];
+    for (region, part) in members(report, "regions") {
+        let numbers = NUMBERS.map(|(_, name)| count(part.get(name)).to_string());
+        let [auto_enable] = texts(part, ["autoEnable"]);
+        rows.push(row(region, numbers, [auto_enable, blocked(part)]));
     }
-    to_the_right(&mut rows);
-    let names = ["Region"]
-        .into_iter()
-        .chain(parts(report).map(|(region, _)| region.as_str()));
-    let ends = [["auto-enable".to_owned(), "blocked".to_owned()]]
-        .into_iter()
-        .chain(parts(report).map(|(_, part)| [member(part, "autoEnable"), blocked(part)]));
-    let rows: Vec<_> = names
-        .zip(rows)
-        .zip(ends)
-        .map(|((name, numbers), end)| [vec![name.to_owned()], numbers, end.to_vec()].concat())
-        .collect();
-    format!("\n{}", table(&rows))
+    match rows.len() {
+        1 => String::new(),
+        _ => format!("\n{}", table(rows)),
+    }
 }
 
 /// In a word, why a Region could not be compared to the end.
 fn blocked(part: &Value) -> String {
-    match part.get("blocked") {
-        Some(block @ Value::Object(_)) => member(block, "reason"),
-        _ if holds(part, "memberAccountLimitReached") => "takes no more members".to_owned(),
-        _ => String::new(),
+    match part.pointer("/blocked/reason") {
+        Some(reason) => plain(reason),
+        None if holds(part, "memberAccountLimitReached") => "takes no more members".to_owned(),
+        None => String::new(),
     }
 }
 
 /// How many accounts are not enabled, by reason over all Regions.
 fn reasons(report: &Value) -> String {
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-    let not_enabled = parts(report)
-        .filter_map(|(_, part)| part.get("notEnabled")?.as_object())
-        .flatten();
-    for (reason, number) in not_enabled {
-        *reasons.entry(reason).or_default() += count(Some(number));
+    for (_, part) in members(report, "regions") {
+        for (reason, number) in members(part, "notEnabled") {
+            *reasons.entry(reason).or_default() += count(Some(number));
+        }
     }
-    if reasons.is_empty() {
-        return String::new();
-    }
-    let reasons: Vec<_> = reasons
+    let spoken = reasons
         .iter()
-        .map(|(reason, number)| format!("{reason} {number}"))
-        .collect();
-    format!("\nNot enabled by reason: {}\n", reasons.join(", "))
+        .map(|(reason, number)| format!("{reason} {number}"));
+    match spoken.collect::<Vec<_>>().join(", ").as_str() {
+        "" => String::new(),
+        spoken => format!("\nNot enabled by reason: {spoken}\n"),
+    }
 }
 
 /// Each thing that was in the way once, with where it was and what to do.
 fn blocks(report: &Value) -> String {
     let mut found: BTreeMap<[String; 3], Vec<&str>> = BTreeMap::new();
-    let all = [("the organization", report)]
-        .into_iter()
-        .chain(parts(report).map(|(region, part)| (region.as_str(), part)));
-    for (place, part) in all {
+    let regions = members(report, "regions").map(|(region, part)| (region.as_str(), part));
+    for (place, part) in [("the organization", report)].into_iter().chain(regions) {
         if let Some(block @ Value::Object(_)) = part.get("blocked") {
-            let texts = ["reason", "result", "cure"].map(|name| member(block, name));
+            let texts = texts(block, ["reason", "result", "remedy"]);
             found.entry(texts).or_default().push(place);
         }
     }
     let mut text = String::new();
-    for ([reason, result, cure], places) in found {
-        let _ = write!(text, "\nBlocked: {reason} in {}\n", places.join(", "));
+    for ([reason, result, remedy], places) in found {
+        let _ = writeln!(text, "\nBlocked: {reason} in {}", places.join(", "));
         if !result.is_empty() {
             let _ = writeln!(text, "  AWS says: {result}");
         }
-        let _ = writeln!(text, "  cure: {cure}");
+        let _ = writeln!(text, "  remedy: {remedy}");
     }
     text
 }
 
 /// The first accounts that are not enabled. A dry run has no outcome of them.
 fn accounts(report: &Value) -> String {
-    let rows = parts(report).flat_map(|(region, part)| {
-        let accounts = part.get("accounts").and_then(Value::as_array);
-        accounts.into_iter().flatten().map(move |account| {
-            let id = member(account, "accountId");
-            let ending = ["outcome", "reason", "result"].map(|name| member(account, name));
-            [&[id, region.clone()], &ending[..]].concat()
-        })
-    });
-    let mut rows: Vec<_> = rows.take(ACCOUNTS).collect();
-    if rows.is_empty() {
-        return String::new();
+    let all = members(report, "regions")
+        .flat_map(|(region, part)| items(part, "accounts").map(move |account| (region, account)));
+    let mut rows = vec![PAIR.map(str::to_owned)];
+    for (region, account) in all.take(ACCOUNTS) {
+        let names = ["accountId", "outcome", "reason", "result"];
+        let [id, outcome, reason, result] = texts(account, names);
+        rows.push([id, region.clone(), outcome, reason, result]);
     }
-    let shown = rows.len();
-    let titles = ["account", "Region", "outcome", "reason", "result"];
-    rows.insert(0, titles.map(str::to_owned).to_vec());
-    let gap = count(report.get("gap"));
-    format!("\nNot enabled, {shown} of {gap}\n{}", table(&rows))
-}
-
-/// Each Region's part of the report.
-fn parts(report: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    let regions = report.get("regions").and_then(Value::as_object);
-    regions.into_iter().flatten()
+    match rows.len() - 1 {
+        0 => String::new(),
+        shown => {
+            let gap = count(report.get("gap"));
+            format!("\nNot enabled, {shown} of {gap}\n{}", table(rows))
+        }
+    }
 }
 
 fn holds(part: &Value, name: &str) -> bool {
@@ -320,13 +275,14 @@ fn holds(part: &Value, name: &str) -> bool {
 fn count(value: Option<&Value>) -> u64 {
     match value {
         Some(Value::Object(reasons)) => reasons.values().filter_map(Value::as_u64).sum(),
-        Some(number) => number.as_u64().unwrap_or(0),
-        None => 0,
+        other => other.and_then(Value::as_u64).unwrap_or(0),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn report() -> Value {
@@ -336,7 +292,7 @@ mod tests {
             "regions": {
                 "eu-west-1": {
                     "blocked": null, "expected": 10, "enabled": 5, "enrolled": 3, "missing": 0,
-                    "notEnabled": { "email-rejected": 1, "unknown": 1 }, "undone": 0, "stale": 0,
+                    "notEnabled": { "email-rejected": 1, "unknown": 1 }, "notAttempted": 0, "stale": 0,
                     "autoEnable": "NEW", "memberAccountLimitReached": false, "staleAccounts": [],
                     "accounts": [
                         { "accountId": "700000000001", "outcome": "refused", "reason": "unknown", "result": "Some text" },
@@ -344,8 +300,8 @@ mod tests {
                     ],
                 },
                 "us-east-1": {
-                    "blocked": { "reason": "no-detector", "result": "Words", "cure": "enable it" },
-                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnabled": {}, "undone": 3,
+                    "blocked": { "reason": "no-detector", "result": "Words", "remedy": "enable it" },
+                    "expected": 10, "enabled": 7, "enrolled": 0, "missing": 0, "notEnabled": {}, "notAttempted": 3,
                     "stale": 0, "autoEnable": null, "memberAccountLimitReached": null, "accounts": [], "staleAccounts": [],
                 },
             },
@@ -357,21 +313,21 @@ mod tests {
         assert_eq!(
             regions(&report()),
             "
-  Region     expected  enabled  enrolled  missing  not enabled  undone  stale  auto-enable  blocked
-  eu-west-1        10        5         3        0            2       0      0  NEW
-  us-east-1        10        7         0        0            0       3      0               no-detector
+  Region     expected  enabled  enrolled  missing  not enabled  not attempted  stale  auto-enable  blocked
+  eu-west-1        10        5         3        0            2              0      0  NEW
+  us-east-1        10        7         0        0            0              3      0               no-detector
 "
         );
     }
 
     #[test]
-    fn what_was_in_the_way_comes_with_its_cure_and_every_region() {
+    fn what_was_in_the_way_comes_with_its_remedy_and_every_region() {
         let mut report = report();
         let same = report["regions"]["us-east-1"]["blocked"].clone();
         report["regions"]["eu-west-1"]["blocked"] = same;
         assert_eq!(
             blocks(&report),
-            "\nBlocked: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  cure: enable it\n"
+            "\nBlocked: no-detector in eu-west-1, us-east-1\n  AWS says: Words\n  remedy: enable it\n"
         );
     }
 
@@ -379,7 +335,7 @@ mod tests {
     fn a_gap_is_unknown_where_no_region_was_compared() {
         let mut report = report();
         assert!(headline(&report).starts_with("Reconcile: NOT complete, gap 5\n"));
-        report["blocked"] = json!({ "reason": "deadline", "result": null, "cure": "nothing" });
+        report["blocked"] = json!({ "reason": "deadline", "result": null, "remedy": "nothing" });
         assert!(headline(&report).starts_with("Reconcile: NOT complete, gap unknown\n"));
     }
 
@@ -424,7 +380,7 @@ Not enabled, 1 of 5
     }
 
     #[test]
-    fn calls_are_told_by_operation_the_most_frequent_first() {
+    fn calls_are_listed_by_operation_the_most_frequent_first() {
         let call = |operation: &str, status| Call {
             at: Duration::ZERO,
             took: Duration::ZERO,

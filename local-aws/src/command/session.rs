@@ -3,14 +3,18 @@
 use std::io;
 use std::time::Duration;
 
+use local_aws::function::{Log, Profile};
 use local_aws::loopback::Loopback;
-use local_aws::{Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL};
+use local_aws::{
+    Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL, Usage,
+};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::function::{Function, Log, Program};
-use crate::usage::Usage;
+use crate::function::Function;
+use crate::layout::seconds;
 
-/// A function that sends itself messages for ever is stopped after so many steps.
+/// A function that sends itself messages for ever is stopped after this many steps.
 const MOST_STEPS: usize = 500;
 
 /// How the template feeds the function from the retry queue.
@@ -21,36 +25,60 @@ const WINDOW: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) cloud: Cloud,
-    pub(crate) log: Log,
+    log: Log,
     pub(crate) invocations: Vec<Finished>,
-    /// What happened beside the invocations, each after so many of them.
-    pub(crate) notes: Vec<(usize, String)>,
+    pub(crate) notes: Vec<Note>,
     loopback: Loopback,
     lambda: Lambda,
-    program: Program,
+    profile: Profile,
     variables: Vec<(String, String)>,
     /// The running function; none before the first invocation and after a crash.
     function: Option<Function>,
 }
 
 /// One invocation with what came of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Finished {
+    #[serde(serialize_with = "seconds")]
     pub(crate) at: Duration,
+    #[serde(serialize_with = "seconds")]
     pub(crate) took: Duration,
-    pub(crate) invocation: Invocation,
-    pub(crate) outcome: Result<Value, FunctionError>,
-    /// How many messages came to the dead-letter queue by it.
+    pub(crate) request_id: String,
+    pub(crate) attempt: usize,
+    pub(crate) event: Value,
+    /// How many messages it sent to the dead-letter queue.
     pub(crate) dead_letters: usize,
-    /// What the function's process had used by then since its start; `None` where it has ended or nobody can tell.
+    #[serde(flatten, serialize_with = "ended")]
+    pub(crate) outcome: Result<Value, FunctionError>,
+    /// What the function's process had used by then since its start; `None` where it has ended or there is no `/proc`.
+    #[serde(skip)]
     pub(crate) usage: Option<Usage>,
 }
 
+/// What happened between invocations.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Note {
+    pub(crate) after_invocation: usize,
+    pub(crate) note: String,
+}
+
+fn ended<S: Serializer>(
+    outcome: &Result<Value, FunctionError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match outcome {
+        Ok(reply) => serializer.collect_map([("reply", reply)]),
+        Err(error) => serializer.collect_map([("error", error)]),
+    }
+}
+
 impl Session {
-    /// A function in this cloud, with these variables in its environment beside the usual ones.
+    /// A function in this cloud, with these variables in its environment besides the usual ones.
     pub(crate) async fn start(
         cloud: Cloud,
-        program: Program,
+        profile: Profile,
         timeout: Duration,
         variables: Vec<(String, String)>,
     ) -> io::Result<Self> {
@@ -66,7 +94,7 @@ impl Session {
             notes: Vec::new(),
             loopback,
             lambda,
-            program,
+            profile,
             variables,
             function: None,
         })
@@ -81,6 +109,11 @@ impl Session {
         self.invocations
             .last()
             .is_none_or(|last| last.outcome.is_err())
+    }
+
+    /// The function's log if it is asked for, or if the last invocation failed: without an answer the log is all there is.
+    pub(crate) fn log(&self, asked_for: bool) -> Option<Vec<String>> {
+        (asked_for || self.has_failed()).then(|| self.log.lines())
     }
 
     /// Delivers the event once: a batch of SQS as it is, anything else as an asynchronous invocation.
@@ -108,7 +141,7 @@ impl Session {
             self.step().await?;
         }
         let note = format!("stopped after {MOST_STEPS} steps, with messages still waiting");
-        self.notes.push((self.invocations.len(), note));
+        self.note(note);
         Ok(())
     }
 
@@ -126,7 +159,7 @@ impl Session {
         let note = format!(
             "Redrive: the faults are over, {moved} dead letter(s) moved to the retry queue"
         );
-        self.notes.push((self.invocations.len(), note));
+        self.note(note);
         self.drive().await
     }
 
@@ -148,12 +181,22 @@ impl Session {
         self.invocations.push(Finished {
             at,
             took: now.saturating_sub(at),
-            invocation,
+            request_id: invocation.request_id,
+            attempt: invocation.attempt,
+            event: invocation.payload,
             outcome,
             dead_letters: self.dead_letters().saturating_sub(before),
             usage,
         });
         Ok(())
+    }
+
+    fn note(&mut self, note: String) {
+        let after_invocation = self.invocations.len();
+        self.notes.push(Note {
+            after_invocation,
+            note,
+        });
     }
 
     fn dead_letters(&self) -> usize {
@@ -171,7 +214,7 @@ impl Session {
         let mut function = match self.function.take() {
             Some(function) => function,
             None => Function::start(
-                self.program,
+                self.profile,
                 self.loopback.address(),
                 &self.variables,
                 &self.log,

@@ -8,16 +8,17 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used since its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// The most memory that was resident at a time, in MB as Lambda counts them: of 1,048,576 bytes.
-    pub(crate) peak_memory: f64,
+    pub peak_memory: f64,
     /// In its own code and in the kernel, over all threads.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
 }
 
 impl Usage {
     /// `None` where there is no `/proc`, or no such process any more.
-    pub(crate) fn of(process: u32) -> Option<Self> {
+    #[must_use]
+    pub fn of(process: u32) -> Option<Self> {
         let read = |name| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
         Some(Self {
             peak_memory: peak_memory(&read("status")?)?,
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_no_more_has_used_nothing_to_be_told() {
+    fn a_process_that_has_ended_has_no_usage() {
         assert_eq!(Usage::of(u32::MAX), None);
     }
 }
