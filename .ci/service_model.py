@@ -67,7 +67,7 @@ def walk(shape, value, path=()):
         if shape.member.type_name != "structure":
             yield (*path, 0), f"{path[-1]}[]", shape.member, False, here
         yield from walk(shape.member, here, (*path, 0))
-    elif shape.type_name == "map":
+    elif shape.type_name == "map" and value:
         key = next(iter(value))
         yield (*path, KEY), f"{path[-1]}{{}}", shape.key, False, key
         yield from walk(shape.value, value[key], (*path, key))

@@ -330,6 +330,9 @@ fn one_page(input: &Input) -> Result<(), Refusal> {
     }
 }
 
+/// What the local name of an address cannot contain: blanks, and the characters of GuardDuty's list.
+const NEVER_LOCAL: &str = "\t\n\x0b\x0c\r \"'()<>[]:,\\|%&";
+
 /// How far an address was read.
 #[derive(Clone, Copy)]
 enum Place {
@@ -349,26 +352,9 @@ fn is_accepted_email(email: &str) -> bool {
         Some(match (place, character) {
             (Place::Start, '.' | '@') => return None,
             (Place::Local, '@') => Place::At,
-            (
-                Place::Start | Place::Local,
-                '\t'..='\r'
-                | ' '
-                | '"'
-                | '\''
-                | '('
-                | ')'
-                | '<'
-                | '>'
-                | '['
-                | ']'
-                | ':'
-                | ','
-                | '\\'
-                | '|'
-                | '%'
-                | '&',
-            ) => return None,
-            (Place::Start | Place::Local, '\0'..='\x7f') => Place::Local,
+            (Place::Start | Place::Local, '\0'..='\x7f') if !NEVER_LOCAL.contains(character) => {
+                Place::Local
+            }
             (Place::At, 'a'..='z' | 'A'..='Z' | '0'..='9') => Place::Word(false),
             (Place::Word(dot) | Place::Mark(dot), 'a'..='z' | 'A'..='Z' | '0'..='9') => {
                 Place::Word(dot)

@@ -2,12 +2,12 @@
 
 /// How many items the page has at most, and the key behind which it begins, which is empty for the first; `None` if the
 /// number is out of range or no answer ever gave such a token.
-pub(crate) fn asked<'a>(
+pub(crate) fn asked(
     size: Option<i64>,
-    token: Option<&'a str>,
+    token: Option<&str>,
     most: usize,
     is_key: impl Fn(&str) -> bool,
-) -> Option<(usize, &'a str)> {
+) -> Option<(usize, &str)> {
     let size = size.map_or(Some(most), |size| usize::try_from(size).ok())?;
     let after = token.map_or(Some(""), |token| {
         token.strip_prefix("after-").filter(|key| is_key(key))

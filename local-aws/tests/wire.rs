@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use local_aws::{
-    ADMIN_ACCOUNT, Account, Call, Cloud, Depth, Fault, FaultKind, MANAGEMENT_ACCOUNT, Member,
-    NEW_ACCOUNT, OTHER_ACCOUNT, RETRY_QUEUE_URL, Setup, State,
+    ADMIN_ACCOUNT, Account, Call, Cloud, Depth, Fault, FaultKind, GuardDuty, MANAGEMENT_ACCOUNT,
+    Member, NEW_ACCOUNT, OTHER_ACCOUNT, RETRY_QUEUE_URL, Setup,
 };
 use serde_json::{Value, json};
 
@@ -70,9 +70,7 @@ fn detectors(cloud: &Cloud, region: &str) -> Seen {
 
 /// An operation on the detector of Ireland.
 fn guardduty(cloud: &Cloud, now: Duration, method: &str, path: &str, body: &Value) -> Seen {
-    let detector = state(cloud, |state| {
-        state.guardduty_in(IRELAND).detector_id.clone()
-    });
+    let detector = ireland(cloud, |it| it.detector_id.clone());
     let path = format!("/detector/{}{path}", detector.unwrap_or_default());
     see(
         cloud,
@@ -162,13 +160,13 @@ fn send(cloud: &Cloud, entries: &Value) -> Seen {
     sqs(cloud, NOW, "SendMessageBatch", &body)
 }
 
-/// Changes the cloud, or looks at it.
-fn state<T>(cloud: &Cloud, look: impl FnOnce(&mut State) -> T) -> T {
-    look(&mut cloud.lock())
+/// Changes GuardDuty in Ireland, or looks at it.
+fn ireland<T>(cloud: &Cloud, look: impl FnOnce(&mut GuardDuty) -> T) -> T {
+    look(cloud.lock().guardduty_in(IRELAND))
 }
 
 fn depth(cloud: &Cloud, now: Duration) -> Depth {
-    state(cloud, |state| state.queues.depth(now, RETRY_QUEUE_URL))
+    cloud.lock().queues.depth(now, RETRY_QUEUE_URL)
 }
 
 fn cloud() -> Cloud {
@@ -177,23 +175,20 @@ fn cloud() -> Cloud {
 
 fn cloud_with(fault: Fault) -> Cloud {
     let cloud = cloud();
-    state(&cloud, |state| state.faults.push(fault));
+    cloud.lock().faults.push(fault);
     cloud
 }
 
 fn cloud_with_members(members: &[(&str, &str)]) -> Cloud {
     let cloud = cloud();
-    state(&cloud, |state| {
-        let members = members
-            .iter()
-            .map(|(id, status)| ((*id).to_owned(), Member::new("a@example.com", status)));
-        state.guardduty_in(IRELAND).members.extend(members);
-    });
+    let member =
+        |(id, status): &(&str, &str)| ((*id).to_owned(), Member::new("a@example.com", status));
+    ireland(&cloud, |it| it.members.extend(members.iter().map(member)));
     cloud
 }
 
 fn last_call(cloud: &Cloud) -> Option<Call> {
-    state(cloud, |state| state.calls.last().cloned())
+    cloud.lock().calls.last().cloned()
 }
 
 #[test]
@@ -236,14 +231,10 @@ fn every_region_has_its_own_detector_if_it_is_switched_on_and_has_guardduty() {
     let one = detectors(&cloud, IRELAND).body["detectorIds"].clone();
     let other = detectors(&cloud, "us-east-1").body["detectorIds"].clone();
     assert!(one[0].is_string() && other[0].is_string() && one != other);
-    state(&cloud, |state| {
-        state.guardduty_in(IRELAND).detector_id = None
-    });
+    ireland(&cloud, |it| it.detector_id = None);
     let seen = detectors(&cloud, IRELAND);
     assert_eq!((seen.status, &seen.body["detectorIds"]), (200, &json!([])));
-    state(&cloud, |state| {
-        state.guardduty_in(IRELAND).enabled_for_admin = false
-    });
+    ireland(&cloud, |it| it.enabled_for_admin = false);
     for region in [IRELAND, "eu-nowhere-9"] {
         let seen = detectors(&cloud, region);
         assert_eq!(
@@ -269,9 +260,7 @@ fn a_created_member_is_enabled_at_once_or_in_its_time() {
     ] {
         assert_eq!(member[name], expected);
     }
-    state(&cloud, |state| {
-        state.guardduty_in(IRELAND).enables_after = Duration::from_secs(90)
-    });
+    ireland(&cloud, |it| it.enables_after = Duration::from_secs(90));
     create(&cloud, &[OTHER_ACCOUNT]);
     let status = |seconds| status_at(&cloud, Duration::from_secs(seconds), OTHER_ACCOUNT);
     assert_eq!([89, 90].map(status), ["Created", "Enabled"]);
@@ -281,16 +270,12 @@ fn a_created_member_is_enabled_at_once_or_in_its_time() {
 fn each_account_that_cannot_be_a_member_has_its_own_text() {
     let (closed, nobody) = ("777788889999", "999999999999");
     let cloud = cloud_with_members(&[(OTHER_ACCOUNT, "Enabled")]);
-    state(&cloud, |state| {
-        let mut account = Account::active("closed@example.com");
-        account.set_state("SUSPENDED");
-        state
-            .organization
-            .accounts
-            .insert(closed.to_owned(), account);
-        let guardduty = state.guardduty_in(IRELAND);
-        (guardduty.management_enabled, guardduty.member_limit) = (false, 1);
-    });
+    let mut account = Account::active("closed@example.com");
+    account.set_state("SUSPENDED");
+    let closed_account = (closed.to_owned(), account);
+    cloud.lock().organization.accounts.extend([closed_account]);
+    ireland(&cloud, |it| it.management_enabled = false);
+    ireland(&cloud, |it| it.member_limit = 1);
     let all = [
         ADMIN_ACCOUNT,
         MANAGEMENT_ACCOUNT,
@@ -321,12 +306,9 @@ fn each_account_that_cannot_be_a_member_has_its_own_text() {
         ),
     ];
     assert_eq!(unprocessed(&create(&cloud, &all)), expected);
-    assert_eq!(
-        state(&cloud, |state| state.guardduty_in(IRELAND).touched_enabled),
-        1
-    );
+    assert_eq!(ireland(&cloud, |it| it.touched_enabled), 1);
     // Where the limit is lifted, the good one among the bad becomes a member.
-    state(&cloud, |state| state.guardduty_in(IRELAND).member_limit = 2);
+    ireland(&cloud, |it| it.member_limit = 2);
     assert_eq!(unprocessed(&create(&cloud, &all)), expected[..5]);
     assert_eq!(status_of(&cloud, NEW_ACCOUNT), "Enabled");
     // Of whom GuardDuty knows nothing it says so.
@@ -341,14 +323,12 @@ fn each_account_that_cannot_be_a_member_has_its_own_text() {
 fn the_organization_configuration_tells_of_the_limit_and_the_delegated_administrator() {
     let cloud = cloud_with_members(&[(OTHER_ACCOUNT, "Enabled")]);
     let admin = || guardduty(&cloud, NOW, "GET", "/admin", &Value::Null);
-    "NEW".clone_into(&mut cloud.lock().guardduty_in(IRELAND).auto_enable);
+    ireland(&cloud, |it| "NEW".clone_into(&mut it.auto_enable));
     assert_eq!(admin().body["autoEnableOrganizationMembers"], "NEW");
     assert_eq!(admin().body["memberAccountLimitReached"], false);
-    state(&cloud, |state| state.guardduty_in(IRELAND).member_limit = 1);
+    ireland(&cloud, |it| it.member_limit = 1);
     assert_eq!(admin().body["memberAccountLimitReached"], true);
-    state(&cloud, |state| {
-        state.guardduty_in(IRELAND).is_administrator = false
-    });
+    ireland(&cloud, |it| it.is_administrator = false);
     assert_eq!(admin().error, "BadRequestException");
     let seen = create(&cloud, &[NEW_ACCOUNT]);
     assert_eq!(
@@ -373,10 +353,7 @@ fn a_removed_member_is_taken_back_and_a_suspended_one_stays_suspended_until_it_i
     let left = unprocessed(&seen).into_iter().map(|(id, _)| id);
     assert_eq!(left.collect::<Vec<_>>(), [MANAGEMENT_ACCOUNT]);
     assert_eq!(status_of(&cloud, OTHER_ACCOUNT), "Enabled");
-    assert_eq!(
-        state(&cloud, |state| state.guardduty_in(IRELAND).touched_enabled),
-        0
-    );
+    assert_eq!(ireland(&cloud, |it| it.touched_enabled), 0);
 }
 
 #[test]
@@ -392,33 +369,19 @@ fn one_bad_address_fails_the_whole_call() {
         seen.body,
         json!({ "type": "InvalidInputException", "message": message })
     );
-    assert!(state(&cloud, |state| state
-        .guardduty_in(IRELAND)
-        .members
-        .is_empty()));
+    assert!(ireland(&cloud, |it| it.members.is_empty()));
 }
 
 #[test]
 fn a_page_is_as_long_as_it_can_be_and_departed_members_are_listed_only_on_request() {
     let cloud = cloud();
-    state(&cloud, |state| {
-        for number in 0..120 {
-            let id = format!("{number:012}");
-            let status = if number % 2 == 0 {
-                "Enabled"
-            } else {
-                "Removed"
-            };
-            state
-                .organization
-                .accounts
-                .insert(id.clone(), Account::active("a@example.com"));
-            state
-                .guardduty_in(IRELAND)
-                .members
-                .insert(id, Member::new("a@example.com", status));
-        }
-    });
+    for (id, status) in (0..60).flat_map(|_| ["Enabled", "Removed"]).enumerate() {
+        let id = format!("{id:012}");
+        let member = Member::new("a@example.com", status);
+        ireland(&cloud, |it| it.members.insert(id.clone(), member));
+        let accounts = &mut cloud.lock().organization.accounts;
+        accounts.insert(id, Account::active("a@example.com"));
+    }
     let pages = |list: &str, token: &str, page: &dyn Fn(&Value) -> Value| {
         let (mut pages, mut next) = (Vec::new(), Value::Null);
         loop {
@@ -483,12 +446,8 @@ fn what_an_account_lacks_is_left_out() {
 #[test]
 fn regions_are_listed_by_their_opt_in_status() {
     let cloud = cloud();
-    state(&cloud, |state| {
-        state
-            .account
-            .statuses
-            .insert("af-south-1".to_owned(), "DISABLED".to_owned())
-    });
+    let off = ("af-south-1".to_owned(), "DISABLED".to_owned());
+    cloud.lock().account.statuses.extend([off]);
     let names = |body: &Value| {
         let regions = body["Regions"].as_array().into_iter().flatten();
         regions
@@ -608,7 +567,7 @@ fn the_visibility_of_a_message_in_flight_changes_and_a_bad_entry_fails_alone() {
     );
     let later = FaultKind::Unprocessed("later".to_owned());
     let fault = Fault::always("ChangeMessageVisibilityBatch", later);
-    state(&cloud, |state| state.faults.push(fault));
+    cloud.lock().faults.push(fault);
     assert_eq!(change(0, &[&receipt])["Failed"][0]["Code"], "InternalError");
 }
 
