@@ -4,7 +4,7 @@
 Starts `local-aws serve` and sends every operation that it has good and bad input, without botocore's own validation.
 Most of it is made from the models: for each limit of each input member (required, type, min, max, pattern, enum) values
 just inside, which must pass, and just outside, which must be refused. Every answer is compared with the output shape of
-its operation, every error with the operation's exceptions. What the models do not say, or say wrongly, stands below
+its operation, every error with the operation's exceptions. What the models do not say, or say wrongly, is below
 with its reason. Prints each finding and how many checks there were; exits with 1 where there is a finding.
 
 Usage: check_contract.py [LOCAL_AWS]     (target/debug/local-aws, as `cargo build --package local-aws` makes it)
@@ -59,23 +59,14 @@ INVALID = {
     "guardduty": {"BadRequestException"},
     "organizations": {"InvalidInputException"},
     "account": {"ValidationException"},
-    "sqs": {
-        "MissingParameter",
-        "InvalidParameterValue",
-        "InvalidBatchEntryId",
-        "EmptyBatchRequest",
-        "TooManyEntriesInBatchRequest",
-    },
+    "sqs": {"MissingParameter", "InvalidParameterValue", "InvalidBatchEntryId", "EmptyBatchRequest",
+            "TooManyEntriesInBatchRequest"},
 }
 
 # Errors that no operation's model lists. UnknownOperationException and UnrecognizedClientException stand on the page
 # "Common Error Types" of AWS's API references. ASSUMED: SerializationException, which AWS's servers are known to
 # answer where a body cannot be read.
-COMMON = {
-    "UnknownOperationException": 404,
-    "UnrecognizedClientException": 403,
-    "SerializationException": 400,
-}
+COMMON = {"UnknownOperationException": 404, "UnrecognizedClientException": 403, "SerializationException": 400}
 # SQS's own list of common errors, from the time of its query protocol. ASSUMED: that JSON requests get them as well.
 COMMON_OF_SQS = {"InvalidParameterValue": 400, "MissingParameter": 400}
 
@@ -127,9 +118,7 @@ UNSUPPORTED = {
 # Where the real service is known or assumed to differ from its model or documentation. A difference that does not show
 # is a finding as well. First what is refused although it lies inside the limits: operation, member, value.
 LONGEST = "the 12 hours count from the receive (SQS documentation). ASSUMED: to the fraction of a second"
-REFUSED = {
-    ("ChangeMessageVisibilityBatch", "VisibilityTimeout", "43200"): ("InvalidParameterValue", LONGEST),
-}
+REFUSED = {("ChangeMessageVisibilityBatch", "VisibilityTimeout", "43200"): ("InvalidParameterValue", LONGEST)}
 # Then what an answer lacks although its shape requires it.
 LACKING = {
     ("SendMessageBatch", "Successful"): "SQS leaves an empty list out (users' code asks whether it is there)",
@@ -276,10 +265,7 @@ def examples(contract):
         ("sqs", "SendMessageBatch"): lambda: batch,
         ("sqs", "ReceiveMessage"): lambda: queue,
         ("sqs", "DeleteMessage"): lambda: {**queue, **received()},
-        ("sqs", "ChangeMessageVisibilityBatch"): lambda: {
-            **queue,
-            "Entries": [received(Id="a", VisibilityTimeout=9)],
-        },
+        ("sqs", "ChangeMessageVisibilityBatch"): lambda: {**queue, "Entries": [received(Id="a", VisibilityTimeout=9)]},
     }
 
 

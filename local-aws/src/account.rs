@@ -9,7 +9,7 @@ use crate::input::Input;
 use crate::page;
 use crate::refusal::Refusal;
 
-/// `ListRegions` gives at most this many Regions a page (service model: `MaxResults` 1..50).
+/// `ListRegions` gives at most this many Regions per page (service model: `MaxResults` 1..50).
 const PAGE: usize = 50;
 const STATUSES: [&str; 5] = [
     "ENABLED",

@@ -49,7 +49,7 @@ pub enum FaultKind {
         /// Whether the effect has taken place before.
         effect: bool,
     },
-    /// The effect takes place, but the body of the answer is no JSON.
+    /// The effect takes place, but the body of the answer is not JSON.
     Garbage,
     /// The effect takes place, but the answer has no body.
     Empty,

@@ -415,7 +415,7 @@ mod tests {
             let member = Member::new("a@example.com", status);
             guardduty.members.insert(format!("{number:012}"), member);
         }
-        // 8 and 2 more keep the limit, whoever was removed; 8 and 3 more may not.
+        // 8 and 2 more keep the limit, removed ones or not; 8 and 3 more may not.
         assert_eq!(guardduty.associated_if_near_the_limit(2), 8);
         assert_eq!(guardduty.associated_if_near_the_limit(3), 5);
     }

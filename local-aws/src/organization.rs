@@ -11,7 +11,7 @@ use crate::input::Input;
 use crate::page;
 use crate::refusal::Refusal;
 
-/// `ListAccounts` gives at most this many accounts a page (service model: `MaxResults` 1..20).
+/// `ListAccounts` gives at most this many accounts per page (service model: `MaxResults` 1..20).
 const PAGE: usize = 20;
 
 /// One organization.

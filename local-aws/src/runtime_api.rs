@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::lambda::{FunctionError, Invocation};
 
-/// What stands before all its paths.
+/// All its paths start with it.
 const ROOT: &str = "/2018-06-01/runtime/";
 const TRACE: &str = "Root=1-00000000-000000000000000000000001;Parent=0000000000000001;Sampled=0";
 

@@ -539,7 +539,7 @@ fn error(status: u16, code: Option<&str>) -> FaultKind {
 }
 
 #[test]
-fn an_error_has_no_effect_and_strikes_as_often_as_told() {
+fn an_error_has_no_effect_and_strikes_as_often_as_it_is_set() {
     let kind = error(500, Some("InternalServerErrorException"));
     let aws = At::with_fault(Fault::always("CreateMembers", kind).from(2).first(2));
     let statuses = [(); 4].map(|()| aws.create(&[NEW_ACCOUNT]).status);
