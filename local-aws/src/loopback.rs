@@ -126,6 +126,12 @@ impl Loopback {
     }
 }
 
+impl Drop for Loopback {
+    fn drop(&mut self) {
+        let _ = self.shared.runtime_api.closed.set(());
+    }
+}
+
 impl Shared {
     fn now(&self) -> Duration {
         self.cloud.elapsed() + *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,6 +198,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1";
+
     /// One HTTP exchange by hand: what comes back, empty if the connection drops.
     async fn exchange(address: SocketAddr, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -213,8 +221,7 @@ mod tests {
 
     /// A function asks for an invocation and replies to it: what it was given.
     async fn run(address: SocketAddr, id: &str, reply: &str) -> String {
-        let head = "GET /2018-06-01/runtime/invocation/next HTTP/1.1";
-        let given = exchange(address, head, "").await;
+        let given = exchange(address, NEXT, "").await;
         say(address, &format!("invocation/{id}/response"), reply).await;
         given
     }
@@ -280,6 +287,16 @@ mod tests {
             "{given}"
         );
         assert!(outcome.is_ok() && loopback.was_taken());
+    }
+
+    #[tokio::test]
+    async fn a_function_that_waits_is_told_when_nobody_invokes_any_more() {
+        let (_, mut loopback, address) = start().await;
+        let function = tokio::spawn(exchange(address, NEXT, ""));
+        loopback.asked().await;
+        drop(loopback);
+        let answer = function.await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 410"), "{answer}");
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ pub(crate) struct RuntimeApi {
     outcomes: Mutex<mpsc::UnboundedReceiver<Outcome>>,
     /// When a function asked for an invocation for the first time.
     pub(crate) asked: SetOnce<Instant>,
+    /// Set once nobody invokes any more: a function that waits for an invocation ends then.
+    pub(crate) closed: SetOnce<()>,
 }
 
 /// What the function has said.
@@ -43,6 +45,7 @@ impl RuntimeApi {
             reports,
             outcomes: Mutex::new(outcomes),
             asked: SetOnce::new(),
+            closed: SetOnce::new(),
         }
     }
 
@@ -90,7 +93,10 @@ impl RuntimeApi {
         let _ = self.asked.set(Instant::now());
         let mut waiting = self.waiting.subscribe();
         loop {
-            let _ = waiting.wait_for(Option::is_some).await;
+            tokio::select! {
+                _ = self.closed.wait() => return status(StatusCode::GONE, ""),
+                _ = waiting.wait_for(Option::is_some) => {}
+            }
             let mut taken = None;
             self.waiting.send_if_modified(|waiting| {
                 taken = waiting.take();
