@@ -94,7 +94,7 @@ impl RuntimeApi {
         let mut waiting = self.waiting.subscribe();
         loop {
             tokio::select! {
-                _ = self.closed.wait() => return status(StatusCode::GONE, ""),
+                () = self.closed.wait() => return status(StatusCode::GONE, ""),
                 _ = waiting.wait_for(Option::is_some) => {}
             }
             let mut taken = None;
