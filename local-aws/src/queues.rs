@@ -385,6 +385,7 @@ mod tests {
         assert_eq!(receive(&mut queues, 4500), None);
         assert_eq!(depth(&queues, 4500), [0, 0, 0]);
         let moved = &queues.queues[DEAD_LETTER_QUEUE_URL].messages[0];
+        assert_eq!(moved.receipt, None);
         assert_eq!(
             (&moved.id, moved.sent, moved.receive_count),
             (&id, at(0), 5)
