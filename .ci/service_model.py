@@ -28,7 +28,7 @@ def text(name, length):
 
 
 def grown(value, length):
-    """A list or map with so many items, all different."""
+    """A list or map with this many items, all different."""
     if isinstance(value, dict):
         return {str(index): next(iter(value.values())) for index in range(length)}
     if isinstance(value[0], str):
@@ -67,7 +67,7 @@ def walk(shape, value, path=()):
         if shape.member.type_name != "structure":
             yield (*path, 0), f"{path[-1]}[]", shape.member, False, here
         yield from walk(shape.member, here, (*path, 0))
-    elif shape.type_name == "map":
+    elif shape.type_name == "map" and value:
         key = next(iter(value))
         yield (*path, KEY), f"{path[-1]}{{}}", shape.key, False, key
         yield from walk(shape.value, value[key], (*path, key))
@@ -94,7 +94,7 @@ def differences(shape, value, place, lacking=frozenset()):
     """How a JSON value differs from its shape, with the limits that botocore does not check. What is lacking may be."""
     kind, limits = shape.type_name, shape.metadata
     if not isinstance(value, JSON_TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        yield f"{place} is no {kind} but {json.dumps(value)[:80]}"
+        yield f"{place} is not a {kind} but {json.dumps(value)[:80]}"
         return
     size = value if kind == "integer" else len(value) if kind in ("string", "list", "map") else 0
     if size < limits.get("min", size) or size > limits.get("max", size):
@@ -107,7 +107,7 @@ def differences(shape, value, place, lacking=frozenset()):
         try:
             base64.b64decode(value, validate=True)
         except binascii.Error:
-            yield f"{place} is no Base64"
+            yield f"{place} is not Base64"
     for item in value if kind == "list" else []:
         yield from differences(shape.member, item, f"{place}[]")
     for key, item in value.items() if kind == "map" else []:

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::account_id::is_account_id;
 use crate::input::Input;
 use crate::page;
 use crate::refusal::Refusal;
 
-/// `ListRegions` gives at most this many Regions a page (service model: `MaxResults` 1..50).
+/// `ListRegions` gives at most this many Regions per page (service model: `MaxResults` 1..50).
 const PAGE: usize = 50;
 const STATUSES: [&str; 5] = [
     "ENABLED",
@@ -34,39 +34,25 @@ impl OptRegions {
                 return Err(invalid("accountId must be 12 digits"));
             }
             // Only the management account and a delegated administrator for Account Management may name an account.
-            return Err(Refusal::new(
-                403,
-                "AccessDeniedException",
-                "You are not authorized to perform this operation on the account.",
-            ));
+            let message = "You are not authorized to perform this operation on the account.";
+            return Err(Refusal::new(403, "AccessDeniedException", message));
         }
-        let size = page::size(input.integer("MaxResults")?, PAGE)
-            .ok_or_else(|| invalid("maxResults must be between 1 and 50"))?;
+        let (size, token) = (input.integer("MaxResults")?, input.string("NextToken")?);
         let is_region = |name: &str| self.statuses.contains_key(name);
-        let after = page::after(input.string("NextToken")?, is_region)
-            .ok_or_else(|| invalid("nextToken is not valid"))?;
-        let wanted = input
-            .strings("RegionOptStatusContains")?
-            .unwrap_or_default();
-        if let Some(unknown) = wanted.iter().find(|status| !STATUSES.contains(status)) {
-            return Err(invalid(&format!("{unknown} is no Region opt status")));
+        let (size, after) = page::asked(size, token, PAGE, is_region)
+            .ok_or_else(|| invalid("maxResults or nextToken is not valid"))?;
+        let wanted = input.strings("RegionOptStatusContains")?;
+        if wanted.iter().any(|status| !STATUSES.contains(status)) {
+            return Err(invalid("regionOptStatusContains has an unknown status"));
         }
-        let rest = self
-            .statuses
-            .iter()
-            .filter(|(region, _)| region.as_str() > after)
-            .filter(|(_, status)| wanted.is_empty() || wanted.contains(&status.as_str()));
+        let rest = self.statuses.iter().filter(|(region, status)| {
+            region.as_str() > after && (wanted.is_empty() || wanted.contains(&status.as_str()))
+        });
         let (shown, token) = page::cut(rest, size);
-        let mut answer = Map::new();
-        if let Some(token) = token {
-            answer.insert("NextToken".to_owned(), Value::String(token));
-        }
-        let regions = shown
+        let shown = shown
             .iter()
-            .map(|(region, status)| json!({ "RegionName": region, "RegionOptStatus": status }))
-            .collect();
-        answer.insert("Regions".to_owned(), Value::Array(regions));
-        Ok(Value::Object(answer))
+            .map(|(region, status)| json!({ "RegionName": region, "RegionOptStatus": status }));
+        Ok(json!({ "Regions": shown.collect::<Vec<_>>(), "NextToken": token }))
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Call {
     pub took: Duration,
     /// The service named in the credential scope; empty when there was none.
     pub service: String,
-    /// The operation; empty when the request named none that exists.
+    /// The operation; empty when the request named one that does not exist.
     pub operation: String,
     /// The Region named in the credential scope.
     pub region: String,

@@ -1,6 +1,5 @@
 //! The cloud as one state machine: a request and a time go in, an answer comes out.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -23,18 +22,13 @@ use crate::state::State;
 const NEVER: Duration = Duration::from_hours(24);
 
 /// One cloud. A clone is the same cloud.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Cloud(Arc<Shared>);
 
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     start: OnceLock<Instant>,
-}
-
-impl fmt::Debug for Cloud {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Cloud")
-    }
 }
 
 /// What the caller gets, and when.
@@ -101,23 +95,21 @@ impl Cloud {
             error: None,
             fault: false,
         };
-        let mut reply = match inquiry(service, request) {
-            Ok((service, inquiry)) => {
-                inquiry.operation.clone_into(&mut call.operation);
-                if state.keep_accounts || !state.faults.is_empty() {
-                    call.accounts = inquiry.accounts();
-                }
-                let reply = received(&mut state, now, service, &inquiry, &mut call);
-                if !state.keep_accounts {
-                    call.accounts = Vec::new();
-                }
-                reply
+        let reply = Inquiry::read(service, request).and_then(|inquiry| {
+            inquiry.operation.clone_into(&mut call.operation);
+            if state.keep_accounts || !state.faults.is_empty() {
+                call.accounts = inquiry.accounts();
             }
-            Err(refusal) => {
-                call.error = Some(refusal.code.clone());
-                Some(protocol::error(service, &refusal))
-            }
-        };
+            answered(&mut state, now, &inquiry, &mut call)
+        });
+        if !state.keep_accounts {
+            call.accounts = Vec::new();
+        }
+        let mut reply = reply.unwrap_or_else(|refusal| {
+            let reply = protocol::error(service, &refusal);
+            call.error = Some(refusal.code);
+            Some(reply)
+        });
         if let Some(reply) = &mut reply {
             let id = format!("00000000-0000-4000-8000-{:012}", state.calls.len() + 1);
             if let Ok(id) = HeaderValue::from_str(&id) {
@@ -131,111 +123,62 @@ impl Cloud {
     }
 }
 
-fn inquiry(
-    service: Option<Service>,
-    request: &http::Request<Bytes>,
-) -> Result<(Service, Inquiry), Refusal> {
-    let service = service.ok_or_else(|| {
-        Refusal::new(
-            403,
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        )
-    })?;
-    let operation = Inquiry::operation(service, request).ok_or_else(|| {
-        Refusal::new(
-            404,
-            "UnknownOperationException",
-            "The operation does not exist here.",
-        )
-    })?;
-    Ok((service, Inquiry::read(service, operation, request)?))
-}
-
-/// Throttles the request before anything else, as the services' front ends do, or carries it out.
-fn received(
+/// Throttles the request before anything else, as the services' front ends do, or carries it out with what goes wrong
+/// before, around and after it. No reply: the connection drops.
+fn answered(
     state: &mut State,
     now: Duration,
-    service: Service,
     inquiry: &Inquiry,
     call: &mut Call,
-) -> Option<Response<Bytes>> {
-    let operation = inquiry.operation;
+) -> Result<Option<Response<Bytes>>, Refusal> {
+    let (service, operation) = (inquiry.service, inquiry.operation);
     let rate = state.rates.get(operation).copied();
     if rate.is_some_and(|rate| !state.buckets.take(now, operation, &call.region, rate)) {
-        return Some(refused(service, &rate::refusal(service), call));
+        return Err(rate::refusal(service));
     }
     let trouble = Trouble::of(&mut state.faults, operation, &call.region, &call.accounts);
     call.fault = trouble.any;
     call.took += trouble.delay;
-    troubled(state, now, service, inquiry, &trouble, call)
-}
-
-/// Lets the faults have their say before, around and after the real effect.
-fn troubled(
-    state: &mut State,
-    now: Duration,
-    service: Service,
-    inquiry: &Inquiry,
-    trouble: &Trouble,
-    call: &mut Call,
-) -> Option<Response<Bytes>> {
     match &trouble.reply {
         Some(FaultKind::Error {
             status,
-            code: Some(code),
+            code,
             message,
         }) => {
-            let refusal = Refusal::new(*status, code, message.clone());
-            return Some(refused(service, &refusal, call));
+            return match code {
+                Some(code) => Err(Refusal::new(*status, code, message)),
+                None => Ok(Some(protocol::plain(*status, message))),
+            };
         }
-        Some(FaultKind::Error {
-            status,
-            code: None,
-            message,
-        }) => return Some(protocol::plain(*status, message)),
-        Some(FaultKind::Drop { effect: false }) => return None,
+        Some(FaultKind::Drop { effect: false }) => return Ok(None),
         _ => {}
     }
-    let result = effect(state, now, service, &call.region, inquiry, trouble);
+    let result = effect(state, now, &call.region, inquiry, &trouble);
     if matches!(trouble.reply, Some(FaultKind::Drop { .. })) {
-        return None;
+        return Ok(None);
     }
-    match result {
-        Err(refusal) => Some(refused(service, &refusal, call)),
-        Ok(mut answer) => {
-            let body = match &trouble.reply {
-                Some(FaultKind::Garbage) => b"<html>garbage".to_vec(),
-                Some(FaultKind::Empty) => Vec::new(),
-                Some(FaultKind::WithoutUnprocessedAccounts) => {
-                    if let Value::Object(members) = &mut answer {
-                        members.remove("unprocessedAccounts");
-                    }
-                    answer.to_string().into_bytes()
-                }
-                // DeleteMessage and ChangeMessageVisibility have no output.
-                _ if answer.is_null() => Vec::new(),
-                _ => answer.to_string().into_bytes(),
-            };
-            Some(protocol::success(service, body))
+    let mut answer = result?;
+    Ok(Some(match &trouble.reply {
+        Some(FaultKind::Garbage) => protocol::raw(service, "<html>garbage".to_owned()),
+        Some(FaultKind::Empty) => protocol::raw(service, String::new()),
+        Some(FaultKind::WithoutUnprocessedAccounts) => {
+            if let Value::Object(members) = &mut answer {
+                members.remove("unprocessedAccounts");
+            }
+            protocol::success(service, answer)
         }
-    }
-}
-
-fn refused(service: Service, refusal: &Refusal, call: &mut Call) -> Response<Bytes> {
-    call.error = Some(refusal.code.clone());
-    protocol::error(Some(service), refusal)
+        _ => protocol::success(service, answer),
+    }))
 }
 
 fn effect(
     state: &mut State,
     now: Duration,
-    service: Service,
     region: &str,
     inquiry: &Inquiry,
     trouble: &Trouble,
 ) -> Result<Value, Refusal> {
-    match service {
+    match inquiry.service {
         Service::GuardDuty => {
             let around = Surroundings {
                 now,
@@ -269,34 +212,26 @@ fn effect(
 mod tests {
     use super::*;
     use crate::rate::Rate;
-    use crate::setup::REGIONS;
 
-    /// One `ListAccounts` and one `ListDetectors` in the first Region; the status and error of each.
+    /// One `ListAccounts` and one `ListDetectors`; the status and error of each.
     fn ask(cloud: &Cloud, now: Duration) -> [(Option<u16>, Option<String>); 2] {
-        let request = |service: &str, method: &str, path: &str, target: &str| {
-            let [region, ..] = REGIONS;
-            let scope = format!("Credential=AKID/20261124/{region}/{service}/aws4_request, x");
+        let target = "AWSOrganizationsV20161128.ListAccounts";
+        let requests = [
+            ("organizations", "POST", "/", target),
+            ("guardduty", "GET", "/detector", ""),
+        ];
+        requests.map(|(service, method, path, target)| {
+            let scope = format!("Credential=AKID/20261124/eu-west-1/{service}/aws4_request, x");
             let request = http::Request::builder()
                 .method(method)
                 .uri(path)
                 .header("authorization", scope)
                 .header("x-amz-target", target);
-            request.body(Bytes::from_static(b"{}")).unwrap()
-        };
-        let requests = [
-            request(
-                "organizations",
-                "POST",
-                "/",
-                "AWSOrganizationsV20161128.ListAccounts",
-            ),
-            request("guardduty", "GET", "/detector", ""),
-        ];
-        requests.map(|request| {
-            let reply = cloud.handle(now, &request).reply;
-            let status = reply.map(|reply| reply.status().as_u16());
+            let reply = cloud
+                .handle(now, &request.body(Bytes::new()).unwrap())
+                .reply;
             let error = cloud.lock().calls.last().unwrap().error.clone();
-            (status, error)
+            (reply.map(|reply| reply.status().as_u16()), error)
         })
     }
 
@@ -317,17 +252,16 @@ mod tests {
         let now = Duration::from_secs(5);
         assert_eq!(ask(&cloud, now), passed);
         let throttled = [
-            (Some(400), "TooManyRequestsException"),
-            (Some(429), "ThrottlingException"),
-        ];
-        let throttled = throttled.map(|(status, code)| (status, Some(code.to_owned())));
+            (400, "TooManyRequestsException"),
+            (429, "ThrottlingException"),
+        ]
+        .map(|(status, code)| (Some(status), Some(code.to_owned())));
         assert_eq!(ask(&cloud, now), throttled);
         assert_eq!(ask(&cloud, now + Duration::from_secs(1)), passed);
         let state = cloud.lock();
-        let counts = state.calls_by_operation();
         assert_eq!(
-            counts.into_iter().collect::<Vec<_>>(),
-            [("ListAccounts", 103), ("ListDetectors", 103)]
+            state.calls_by_operation(),
+            [("ListAccounts", 103), ("ListDetectors", 103)].into()
         );
     }
 }

@@ -49,7 +49,7 @@ pub enum FaultKind {
         /// Whether the effect has taken place before.
         effect: bool,
     },
-    /// The effect takes place, but the body of the answer is no JSON.
+    /// The effect takes place, but the body of the answer is not JSON.
     Garbage,
     /// The effect takes place, but the answer has no body.
     Empty,
@@ -102,20 +102,13 @@ impl Fault {
 
     /// Counts the call if it matches; true if it is to be spoiled.
     fn strikes(&mut self, operation: &str, region: &str, accounts: &[String]) -> bool {
+        let named = |account| accounts.contains(account);
         let matches = self.operation == operation
             && self.region.as_ref().is_none_or(|wanted| wanted == region)
-            && self
-                .account
-                .as_ref()
-                .is_none_or(|wanted| accounts.contains(wanted));
-        if matches {
-            self.matched += 1;
-        }
-        matches
-            && self.matched >= self.from
-            && self
-                .times
-                .is_none_or(|times| self.matched - self.from < times)
+            && self.account.as_ref().is_none_or(named);
+        self.matched += usize::from(matches);
+        let since = self.matched.checked_sub(self.from);
+        matches && since.is_some_and(|since| self.times.is_none_or(|times| since < times))
     }
 }
 
@@ -130,14 +123,10 @@ impl Unprocessed {
 
     /// The text for something that names several accounts.
     pub(crate) fn text_for_any(&self, accounts: &[String]) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(wanted, _)| {
-                wanted
-                    .as_ref()
-                    .is_none_or(|wanted| accounts.contains(wanted))
-            })
-            .map(|(_, text)| text.as_str())
+        let named = |account| accounts.contains(account);
+        let mut texts = self.0.iter();
+        let found = texts.find(|(wanted, _)| wanted.as_ref().is_none_or(named));
+        found.map(|(_, text)| text.as_str())
     }
 }
 
@@ -179,7 +168,7 @@ impl Trouble {
     }
 }
 
-/// Why a text describes no fault.
+/// Why a text does not describe a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultSyntax(String);
 
@@ -191,58 +180,58 @@ impl fmt::Display for FaultSyntax {
 
 impl std::error::Error for FaultSyntax {}
 
+fn wrong(text: &str, why: &str) -> FaultSyntax {
+    FaultSyntax(format!("`{text}` {why}"))
+}
+
 impl FromStr for Fault {
     type Err = FaultSyntax;
 
     /// `OPERATION[@REGION[/ACCOUNT]]:KIND[:first=N][:from=N]`; `OPERATION@/ACCOUNT` is an account in every Region.
     fn from_str(text: &str) -> Result<Self, FaultSyntax> {
-        let (target, mut kind) = text.split_once(':').ok_or_else(|| {
-            FaultSyntax(format!(
-                "`{text}` has no kind: write OPERATION[@REGION[/ACCOUNT]]:KIND"
-            ))
-        })?;
+        let (target, mut kind) = text
+            .split_once(':')
+            .ok_or_else(|| wrong(text, "has no kind: write OPERATION[@REGION[/ACCOUNT]]:KIND"))?;
         let (operation, place) = target.split_once('@').unwrap_or((target, ""));
-        if !OPERATIONS.iter().any(|(_, known)| *known == operation) {
-            let known: Vec<_> = OPERATIONS.iter().map(|(_, known)| *known).collect();
-            return Err(FaultSyntax(format!(
-                "`{operation}` is no operation of this cloud; known are {}",
-                known.join(", ")
-            )));
+        let known = OPERATIONS.map(|(_, known, _)| known);
+        if !known.contains(&operation) {
+            let known = known.join(", ");
+            let why = format!("is not an operation of this small AWS; known are {known}");
+            return Err(wrong(operation, &why));
         }
         let (region, account) = place.split_once('/').unwrap_or((place, ""));
         if !account.is_empty() && !is_account_id(account) {
-            return Err(FaultSyntax(format!(
-                "`{account}` is no account id: 12 digits are"
-            )));
+            return Err(wrong(account, "is not an account id: 12 digits are"));
         }
         // Suffixes are taken from the end, because the text of a fault may have colons itself.
-        let (mut first, mut from) = (None, None);
+        let (mut times, mut from) = (None, 1);
         while let Some((rest, suffix)) = kind.rsplit_once(':') {
             match suffix.split_once('=') {
-                Some(("first", number)) => first = Some(count(number)?),
-                Some(("from", number)) => from = Some(count(number)?),
+                Some(("first", number)) => times = Some(count(number)?),
+                Some(("from", number)) => from = count(number)?,
                 _ => break,
             }
             kind = rest;
         }
-        let mut fault = Self::always(operation, parse_kind(kind)?);
-        fault.region = Some(region.to_owned()).filter(|region| !region.is_empty());
-        fault.account = Some(account.to_owned()).filter(|account| !account.is_empty());
-        fault.times = first;
-        fault.from = from.unwrap_or(1);
-        Ok(fault)
+        let some = |part: &str| (!part.is_empty()).then(|| part.to_owned());
+        Ok(Self {
+            region: some(region),
+            account: some(account),
+            from,
+            times,
+            ..Self::always(operation, parse_kind(kind)?)
+        })
     }
 }
 
 fn count(text: &str) -> Result<usize, FaultSyntax> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| {
-            FaultSyntax(format!(
-                "`{text}` is no count: write a number from 1 on, such as `:first=2`"
-            ))
-        })
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        wrong(
+            text,
+            "is not a count: write a number from 1 on, such as `:first=2`",
+        )
+    })
 }
 
 fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
@@ -250,45 +239,48 @@ fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
     };
-    match (name, value) {
+    Ok(match (name, value) {
         ("error", Some(value)) => {
             let mut parts = value.splitn(3, '/');
             let status = parts.next().unwrap_or_default();
-            let status = status.parse().ok().filter(|status| (400..=599).contains(status)).ok_or_else(|| {
-                FaultSyntax(format!("`{status}` is no HTTP error status: write error=STATUS[/CODE[/MESSAGE]] with 400 to 599"))
-            })?;
-            let code = parts
-                .next()
-                .filter(|code| !code.is_empty())
-                .map(str::to_owned);
-            let message = parts.next().unwrap_or("Fault on purpose.").to_owned();
-            Ok(FaultKind::Error {
-                status,
-                code,
-                message,
-            })
+            let number = status
+                .parse()
+                .ok()
+                .filter(|number| (400..=599).contains(number));
+            let why =
+                "is not an HTTP error status: write error=STATUS[/CODE[/MESSAGE]] with 400 to 599";
+            FaultKind::Error {
+                status: number.ok_or_else(|| wrong(status, why))?,
+                code: parts
+                    .next()
+                    .filter(|code| !code.is_empty())
+                    .map(str::to_owned),
+                message: parts.next().unwrap_or("Fault on purpose.").to_owned(),
+            }
         }
         ("unprocessed", Some(value)) if !value.is_empty() => {
-            Ok(FaultKind::Unprocessed(value.to_owned()))
+            FaultKind::Unprocessed(value.to_owned())
         }
-        ("delay", Some(value)) => value
-            .parse()
-            .map(|millis| FaultKind::Delay(Duration::from_millis(millis)))
-            .map_err(|_| {
-                FaultSyntax(format!(
-                    "`{value}` is no number of milliseconds: write delay=1500"
-                ))
-            }),
-        ("drop", None) => Ok(FaultKind::Drop { effect: false }),
-        ("drop-after", None) => Ok(FaultKind::Drop { effect: true }),
-        ("garbage", None) => Ok(FaultKind::Garbage),
-        ("empty", None) => Ok(FaultKind::Empty),
-        ("no-unprocessed", None) => Ok(FaultKind::WithoutUnprocessedAccounts),
-        _ => Err(FaultSyntax(format!(
-            "`{text}` is no kind of fault; kinds are error=STATUS[/CODE[/MESSAGE]], unprocessed=TEXT, delay=MILLIS, \
-             drop, drop-after, garbage, empty, no-unprocessed"
-        ))),
-    }
+        ("delay", Some(value)) => {
+            let why = "is not a number of milliseconds: write delay=1500";
+            FaultKind::Delay(
+                value
+                    .parse()
+                    .map(Duration::from_millis)
+                    .map_err(|_| wrong(value, why))?,
+            )
+        }
+        ("drop", None) => FaultKind::Drop { effect: false },
+        ("drop-after", None) => FaultKind::Drop { effect: true },
+        ("garbage", None) => FaultKind::Garbage,
+        ("empty", None) => FaultKind::Empty,
+        ("no-unprocessed", None) => FaultKind::WithoutUnprocessedAccounts,
+        _ => {
+            let why = "is not a kind of fault; kinds are error=STATUS[/CODE[/MESSAGE]], unprocessed=TEXT, delay=MILLIS, \
+                       drop, drop-after, garbage, empty, no-unprocessed";
+            return Err(wrong(text, why));
+        }
+    })
 }
 
 #[cfg(test)]
@@ -301,56 +293,44 @@ mod tests {
 
     #[test]
     fn a_command_line_can_write_every_kind() {
-        let always = |operation, kind| Ok(Fault::always(operation, kind));
         let text = |text: &str| FaultKind::Unprocessed(text.to_owned());
         let error = |status, code: Option<&str>, message: &str| FaultKind::Error {
             status,
             code: code.map(str::to_owned),
             message: message.to_owned(),
         };
-        let denied = error(403, Some("AccessDeniedException"), "not authorized");
-        assert_eq!(
-            parsed("CreateMembers:unprocessed=Internal error"),
-            always("CreateMembers", text("Internal error"))
-        );
-        assert_eq!(
-            parsed("CreateMembers@eu-west-1:error=403/AccessDeniedException/not authorized"),
-            always("CreateMembers", denied).map(|fault| fault.in_region("eu-west-1"))
-        );
-        assert_eq!(
-            parsed("GetMembers:error=503"),
-            always("GetMembers", error(503, None, "Fault on purpose."))
-        );
-        assert_eq!(
-            parsed("CreateMembers@eu-west-1/444455556666:unprocessed=a: b:first=2:from=3"),
-            always("CreateMembers", text("a: b")).map(|fault| fault
-                .in_region("eu-west-1")
-                .on_account("444455556666")
-                .first(2)
-                .from(3))
-        );
-        assert_eq!(
-            parsed("DescribeAccount@/444455556666:drop"),
-            always("DescribeAccount", FaultKind::Drop { effect: false })
-                .map(|fault| fault.on_account("444455556666"))
-        );
-        assert_eq!(
-            parsed("ListDetectors:delay=1500"),
-            always(
-                "ListDetectors",
-                FaultKind::Delay(Duration::from_millis(1500))
-            )
-        );
-        for (name, kind) in [
-            ("drop-after", FaultKind::Drop { effect: true }),
+        let drop = |effect| FaultKind::Drop { effect };
+        for (kind, expected) in [
+            ("unprocessed=Internal error", text("Internal error")),
+            ("error=503", error(503, None, "Fault on purpose.")),
+            (
+                "error=403/Denied/a/b: c",
+                error(403, Some("Denied"), "a/b: c"),
+            ),
+            ("delay=1500", FaultKind::Delay(Duration::from_millis(1500))),
+            ("drop", drop(false)),
+            ("drop-after", drop(true)),
             ("garbage", FaultKind::Garbage),
             ("empty", FaultKind::Empty),
             ("no-unprocessed", FaultKind::WithoutUnprocessedAccounts),
         ] {
-            assert_eq!(
-                parsed(&format!("CreateMembers:{name}")),
-                always("CreateMembers", kind)
-            );
+            let always = Fault::always("CreateMembers", expected);
+            let in_region = always.clone().in_region("eu-west-1");
+            let account = always.clone().on_account("444455556666");
+            let both = in_region
+                .clone()
+                .on_account("444455556666")
+                .first(2)
+                .from(3);
+            for (place, suffix, fault) in [
+                ("", "", always),
+                ("@eu-west-1", "", in_region),
+                ("@/444455556666", "", account),
+                ("@eu-west-1/444455556666", ":first=2:from=3", both),
+            ] {
+                let text = format!("CreateMembers{place}:{kind}{suffix}");
+                assert_eq!(parsed(&text), Ok(fault), "{text}");
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::account_id::is_account_id;
 use crate::epoch::Epoch;
@@ -20,6 +20,9 @@ use crate::refusal::Refusal;
 const MOST: usize = 50;
 /// Members one administrator can have through Organizations (GuardDuty quotas).
 const MEMBER_LIMIT: usize = 50_000;
+
+/// Addresses, one a line behind a heading: whether GuardDuty accepts or refuses it, the address, and who says so.
+pub const ADDRESSES: &str = include_str!("../facts/addresses.tsv");
 
 const INVALID_VALUE: &str = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
 const NOT_OWNED: &str =
@@ -252,30 +255,21 @@ impl GuardDuty {
     }
 
     fn list_members(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
-        let size = page_size(input)?;
-        let only_associated = match input.string("onlyAssociated")? {
-            None => true,
-            Some(text) if text.eq_ignore_ascii_case("true") => true,
-            Some(text) if text.eq_ignore_ascii_case("false") => false,
-            Some(_) => return Err(bad_request(INVALID_VALUE)),
+        let (size, after) = page(input)?;
+        let only_associated = match input.string("onlyAssociated")?.unwrap_or("true") {
+            text if text.eq_ignore_ascii_case("true") => true,
+            text if text.eq_ignore_ascii_case("false") => false,
+            _ => return Err(bad_request(INVALID_VALUE)),
         };
-        let after = page::after(input.string("nextToken")?, is_account_id)
-            .ok_or_else(|| bad_request(INVALID_VALUE))?;
         let rest = self
             .members
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
             .filter(|(_, member)| !only_associated || member.is_associated());
         let (shown, token) = page::cut(rest, size);
-        let mut answer = Map::new();
-        let members = shown
+        let shown = shown
             .iter()
-            .map(|(id, member)| show_member(around, id, member))
-            .collect();
-        answer.insert("members".to_owned(), Value::Array(members));
-        if let Some(token) = token {
-            answer.insert("nextToken".to_owned(), Value::String(token));
-        }
-        Ok(Value::Object(answer))
+            .map(|(id, member)| show_member(around, id, member));
+        Ok(json!({ "members": shown.collect::<Vec<_>>(), "nextToken": token }))
     }
 
     fn describe_organization_configuration(&self, input: &Input) -> Result<Value, Refusal> {
@@ -300,62 +294,77 @@ fn bad_request(message: &str) -> Refusal {
 
 /// A required list of 1..50 items.
 fn bounded<'a>(input: &'a Input, name: &str) -> Result<&'a [Value], Refusal> {
-    let items = input.list(name)?.unwrap_or_default();
-    match items.len() {
-        0 => {
-            // ASSUMED: written after the text for too many.
-            Err(bad_request(&format!(
-                "The request is rejected because the length provided for the {name} array was 0. Min allowed length is 1."
-            )))
-        }
-        length if length > MOST => Err(bad_request(&format!(
-            "The request is rejected because the length provided for the {name} array was {length}. Max allowed length is {MOST}."
-        ))),
-        _ => Ok(items),
-    }
+    let items = input.list(name)?;
+    let limit = match items.len() {
+        // ASSUMED: written after the text for too many.
+        0 => "Min allowed length is 1.",
+        1..=MOST => return Ok(items),
+        _ => "Max allowed length is 50.",
+    };
+    let length = items.len();
+    Err(bad_request(&format!(
+        "The request is rejected because the length provided for the {name} array was {length}. {limit}"
+    )))
 }
 
 fn account_ids(input: &Input) -> Result<BTreeSet<String>, Refusal> {
     bounded(input, "accountIds")?;
-    let ids = input.strings("accountIds")?.unwrap_or_default();
+    let ids = input.strings("accountIds")?;
     if ids.iter().any(|id| !is_account_id(id)) {
         return Err(bad_request(INVALID_VALUE));
     }
     Ok(ids.into_iter().map(str::to_owned).collect())
 }
 
-fn page_size(input: &Input) -> Result<usize, Refusal> {
-    page::size(input.integer("maxResults")?, MOST).ok_or_else(|| bad_request(INVALID_VALUE))
+/// How long a page is, and behind which account it begins.
+fn page(input: &Input) -> Result<(usize, &str), Refusal> {
+    let (size, token) = (input.integer("maxResults")?, input.string("nextToken")?);
+    page::asked(size, token, MOST, is_account_id).ok_or_else(|| bad_request(INVALID_VALUE))
 }
 
 /// An operation that has only one page here: no token can be right.
 fn one_page(input: &Input) -> Result<(), Refusal> {
-    page_size(input)?;
-    match input.string("nextToken")? {
-        None => Ok(()),
-        Some(_) => Err(bad_request(INVALID_VALUE)),
+    match page(input)? {
+        (_, "") => Ok(()),
+        _ => Err(bad_request(INVALID_VALUE)),
     }
 }
 
+/// What the local name of an address cannot contain: blanks, and the characters of GuardDuty's list.
+const NEVER_LOCAL: &str = "\t\n\x0b\x0c\r \"'()<>[]:,\\|%&";
+
+/// How far an address was read.
+#[derive(Clone, Copy)]
+enum Place {
+    Start,
+    Local,
+    At,
+    /// Behind a letter or digit of the domain. Whether there was a dot before it.
+    Word(bool),
+    /// Behind a dot or hyphen of the domain.
+    Mark(bool),
+}
+
 /// GuardDuty's own rule for addresses, which is stricter than that of Organizations (documentation of `AccountDetail`).
+/// It is read character by character, unlike in the function: one error cannot be in both.
 fn is_accepted_email(email: &str) -> bool {
-    let mut parts = email.split('@');
-    let (Some(local), Some(domain), None) = (parts.next(), parts.next(), parts.next()) else {
-        return false;
-    };
-    (6..=64).contains(&email.len())
-        && email.is_ascii()
-        && !local.is_empty()
-        && !local.starts_with('.')
-        && !local.contains(|character: char| {
-            character.is_ascii_whitespace() || r#""'()<>[]:,\|%&"#.contains(character)
+    let end = email.chars().try_fold(Place::Start, |place, character| {
+        Some(match (place, character) {
+            (Place::Start, '.' | '@') => return None,
+            (Place::Local, '@') => Place::At,
+            (Place::Start | Place::Local, '\0'..='\x7f') if !NEVER_LOCAL.contains(character) => {
+                Place::Local
+            }
+            (Place::At, 'a'..='z' | 'A'..='Z' | '0'..='9') => Place::Word(false),
+            (Place::Word(dot) | Place::Mark(dot), 'a'..='z' | 'A'..='Z' | '0'..='9') => {
+                Place::Word(dot)
+            }
+            (Place::Word(dot) | Place::Mark(dot), '-') => Place::Mark(dot),
+            (Place::Word(_) | Place::Mark(_), '.') => Place::Mark(true),
+            _ => return None,
         })
-        && domain.contains('.')
-        && !domain.starts_with(['.', '-'])
-        && !domain.ends_with(['.', '-'])
-        && domain
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    });
+    matches!(end, Some(Place::Word(true))) && (6..=64).contains(&email.len())
 }
 
 fn show_unprocessed(unprocessed: Vec<(String, String)>) -> Vec<Value> {
@@ -382,6 +391,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_address_is_accepted_or_refused_as_its_source_says() {
+        for row in ADDRESSES.lines().skip(1) {
+            let columns: Vec<_> = row.split('\t').collect();
+            let [verdict @ ("accepted" | "refused"), address, source] = columns[..] else {
+                panic!("{row}");
+            };
+            let accepted = is_accepted_email(address);
+            assert_eq!(accepted, verdict == "accepted", "{address}: {source}");
+        }
+        // What a line of a table cannot hold.
+        for blank in ['\t', '\n', '\r'] {
+            assert!(!is_accepted_email(&format!("a{blank}b@example.com")));
+        }
+    }
+
+    #[test]
     fn members_are_counted_one_by_one_only_where_the_limit_is_near() {
         let mut guardduty = GuardDuty::new("eu-west-1");
         guardduty.member_limit = 10;
@@ -390,7 +415,7 @@ mod tests {
             let member = Member::new("a@example.com", status);
             guardduty.members.insert(format!("{number:012}"), member);
         }
-        // 8 and 2 more keep the limit, whoever was removed; 8 and 3 more may not.
+        // 8 and 2 more keep the limit, removed ones or not; 8 and 3 more may not.
         assert_eq!(guardduty.associated_if_near_the_limit(2), 8);
         assert_eq!(guardduty.associated_if_near_the_limit(3), 5);
     }

@@ -14,90 +14,62 @@ impl Input {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
-            Ok(_) => Err(Refusal::serialization(
-                "Start of structure or map found where not expected.",
-            )),
-            Err(error) => Err(Refusal::serialization(format!(
-                "The request body is no JSON: {error}"
-            ))),
-        }
+        serde_json::from_slice(body)
+            .map(Self)
+            .map_err(|error| Refusal::serialization(format!("The request body: {error}")))
     }
 
     pub(crate) fn of(value: &Value) -> Result<Self, Refusal> {
-        match value {
-            Value::Object(members) => Ok(Self(members.clone())),
-            _ => Err(Refusal::serialization(
-                "Unexpected value where a structure was expected.",
-            )),
-        }
+        let members = value.as_object().cloned().map(Self);
+        members.ok_or_else(|| Refusal::serialization("A structure was expected."))
     }
 
-    pub(crate) fn set(&mut self, name: &str, value: String) {
-        self.0.insert(name.to_owned(), Value::String(value));
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// `null` is the same as absent in all JSON protocols.
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+    fn get<'a, T>(
+        &'a self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let wrong = || Refusal::serialization(format!("The member {name} must be {expected}."));
+        let value = self.0.get(name).filter(|value| !value.is_null());
+        value.map(|value| read(value).ok_or_else(wrong)).transpose()
     }
 
     pub(crate) fn string(&self, name: &str) -> Result<Option<&str>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(wrong_type(name, "a string")),
-        }
+        self.get(name, "a string", Value::as_str)
     }
 
     /// Query parameters arrive as text, members of a body as numbers: both are accepted.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::Number(number)) => number
-                .as_i64()
-                .map(Some)
-                .ok_or_else(|| wrong_type(name, "an integer")),
-            Some(Value::String(text)) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| wrong_type(name, "an integer")),
-            Some(_) => Err(wrong_type(name, "an integer")),
-        }
+        self.get(name, "an integer", |value| match value {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_i64(),
+        })
     }
 
-    pub(crate) fn list(&self, name: &str) -> Result<Option<&[Value]>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::Array(items)) => Ok(Some(items)),
-            Some(_) => Err(wrong_type(name, "a list")),
-        }
+    /// Without the member the list is empty.
+    pub(crate) fn list(&self, name: &str) -> Result<&[Value], Refusal> {
+        let list = self.get(name, "a list", |value| value.as_array())?;
+        Ok(list.map_or(&[], Vec::as_slice))
     }
 
-    pub(crate) fn strings(&self, name: &str) -> Result<Option<Vec<&str>>, Refusal> {
-        let Some(items) = self.list(name)? else {
-            return Ok(None);
-        };
-        items
-            .iter()
-            .map(|item| {
-                item.as_str()
-                    .ok_or_else(|| wrong_type(name, "a list of strings"))
-            })
-            .collect::<Result<_, _>>()
-            .map(Some)
+    pub(crate) fn strings(&self, name: &str) -> Result<Vec<&str>, Refusal> {
+        let strings = self.get(name, "a list of strings", |value| {
+            value.as_array()?.iter().map(Value::as_str).collect()
+        });
+        strings.map(Option::unwrap_or_default)
     }
 
     pub(crate) fn map(&self, name: &str) -> Result<Option<&Map<String, Value>>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::Object(members)) => Ok(Some(members)),
-            Some(_) => Err(wrong_type(name, "a map")),
-        }
+        self.get(name, "a map", Value::as_object)
     }
-}
-
-fn wrong_type(name: &str, expected: &str) -> Refusal {
-    Refusal::serialization(format!("The member {name} must be {expected}."))
 }

@@ -1,6 +1,7 @@
 //! Lambda's own rules: asynchronous retries, the on-failure queue, and a queue as event source. In virtual time,
 //! without running anything.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -22,19 +23,20 @@ pub struct Lambda {
     pub function_arn: String,
     /// The function's timeout.
     pub timeout: Duration,
-    /// The on-failure destination of asynchronous invocations: a queue's address.
-    pub on_failure: Option<String>,
     /// A queue that feeds the function.
     pub mapping: Option<Mapping>,
     /// What the wall clock shows at virtual time zero.
     pub epoch: Epoch,
+    /// The on-failure destination of asynchronous invocations: a queue's address.
+    on_failure: Option<String>,
     waiting: Vec<Event>,
-    running: Vec<Running>,
+    /// By request id.
+    running: BTreeMap<String, Running>,
     counter: u64,
 }
 
 /// An event source mapping with `ReportBatchItemFailures`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Mapping {
     /// The queue's address.
     pub queue_url: String,
@@ -91,35 +93,22 @@ struct Event {
 #[derive(Clone, Debug)]
 enum Running {
     Event(Event),
-    Batch {
-        request_id: String,
-        queue_url: String,
-        messages: Vec<Message>,
-    },
-}
-
-impl Running {
-    fn request_id(&self) -> &str {
-        match self {
-            Self::Event(event) => &event.request_id,
-            Self::Batch { request_id, .. } => request_id,
-        }
-    }
+    Batch(String, Vec<Message>),
 }
 
 impl Lambda {
     /// A function that nothing feeds, without an on-failure destination.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
+        let function_arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
         Self {
-            function_arn: "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller"
-                .to_owned(),
+            function_arn: function_arn.to_owned(),
             timeout,
-            on_failure: None,
             mapping: None,
             epoch: Epoch::default(),
+            on_failure: None,
             waiting: Vec::new(),
-            running: Vec::new(),
+            running: BTreeMap::new(),
             counter: 0,
         }
     }
@@ -161,80 +150,71 @@ impl Lambda {
 
     /// The next invocation, if one is due. Asynchronous events go before the queue.
     pub fn next(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
-        let due = self
-            .waiting
-            .iter()
-            .enumerate()
-            .filter(|(_, event)| event.due <= now);
-        if let Some(index) = due
-            .min_by_key(|(_, event)| event.due)
-            .map(|(index, _)| index)
-        {
-            let event = self.waiting.remove(index);
-            let invocation = Invocation {
-                request_id: event.request_id.clone(),
-                payload: event.payload.clone(),
-                timeout: self.timeout,
-                attempt: event.attempt,
-            };
-            self.running.push(Running::Event(event));
-            return Some(invocation);
+        let waiting = self.waiting.iter().enumerate();
+        let first = waiting.min_by_key(|(_, event)| event.due);
+        let (index, _) = first.filter(|(_, event)| event.due <= now).unzip();
+        let Some(index) = index else {
+            return self.next_batch(now, queues);
+        };
+        let event = self.waiting.remove(index);
+        let payload = event.payload.clone();
+        Some(self.run(
+            event.request_id.clone(),
+            payload,
+            event.attempt,
+            Running::Event(event),
+        ))
+    }
+
+    fn run(
+        &mut self,
+        request_id: String,
+        payload: Value,
+        attempt: usize,
+        running: Running,
+    ) -> Invocation {
+        self.running.insert(request_id.clone(), running);
+        Invocation {
+            request_id,
+            payload,
+            timeout: self.timeout,
+            attempt,
         }
-        self.next_batch(now, queues)
     }
 
     fn next_batch(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
         if self.batch_due(queues)? > now {
             return None;
         }
-        let Mapping {
-            queue_url,
-            batch_size,
-            ..
-        } = self.mapping.clone()?;
-        let messages = queues.receive(now, &queue_url, batch_size).ok()?;
+        let mapping = self.mapping.as_ref()?;
+        let url = mapping.queue_url.clone();
+        let messages = queues.receive(now, &url, mapping.batch_size, None).ok()?;
         let attempt = messages.iter().map(|message| message.receive_count).max()?;
-        let records: Vec<_> = messages
-            .iter()
-            .map(|message| self.record(&queue_url, message))
-            .collect();
+        let records = messages.iter().map(|message| self.record(&url, message));
+        let payload = json!({ "Records": records.collect::<Vec<_>>() });
+        let attempt = usize::try_from(attempt).unwrap_or(usize::MAX);
         let request_id = self.next_id();
-        self.running.push(Running::Batch {
-            request_id: request_id.clone(),
-            queue_url,
-            messages,
-        });
-        Some(Invocation {
-            request_id,
-            payload: json!({ "Records": records }),
-            timeout: self.timeout,
-            attempt: usize::try_from(attempt).unwrap_or(usize::MAX),
-        })
+        Some(self.run(request_id, payload, attempt, Running::Batch(url, messages)))
     }
 
     /// A message as a record of the event.
     fn record(&self, queue_url: &str, message: &Message) -> Value {
         let queue = QueueAddress::read(queue_url);
-        let attributes: serde_json::Map<_, _> = message
-            .attributes
-            .iter()
-            .map(|(name, attribute)| {
-                let value = json!({
-                    "stringValue": attribute.string_value,
-                    "binaryValue": attribute.binary_value,
-                    "stringListValues": [],
-                    "binaryListValues": [],
-                    "dataType": attribute.data_type,
-                });
-                (name.clone(), value)
-            })
-            .collect();
+        let shown = message.attributes.iter().map(|(name, attribute)| {
+            let shown = json!({
+                "stringValue": attribute.string_value,
+                "stringListValues": [],
+                "binaryListValues": [],
+                "dataType": attribute.data_type,
+            });
+            (name, shown)
+        });
         json!({
             "messageId": message.id,
             "receiptHandle": message.receipt,
             "body": message.body,
             "attributes": system_attributes(self.epoch, queue.account, message),
-            "messageAttributes": attributes,
+            "messageAttributes": shown.collect::<BTreeMap<_, _>>(),
             "md5OfBody": md5_of_body(&message.body),
             "eventSource": "aws:sqs",
             "eventSourceARN": queue.arn(),
@@ -246,7 +226,7 @@ impl Lambda {
     /// ignored.
     ///
     /// A queue's batch: the messages that the function does not name as failed are deleted. After an error, or a reply
-    /// that names an unknown message, none is; they come back after their visibility timeout.
+    /// that names an unknown message, all of them stay, and come back after their visibility timeout.
     pub fn finish(
         &mut self,
         now: Duration,
@@ -254,36 +234,23 @@ impl Lambda {
         invocation: &Invocation,
         outcome: &Result<Value, FunctionError>,
     ) {
-        let Some(index) = self
-            .running
-            .iter()
-            .position(|running| running.request_id() == invocation.request_id)
-        else {
-            return;
-        };
-        match (self.running.remove(index), outcome) {
-            (Running::Event(event), Err(error)) => self.retry_or_give_up(now, queues, event, error),
-            (Running::Event(_), Ok(_)) | (Running::Batch { .. }, Err(_)) => {}
-            (
-                Running::Batch {
-                    queue_url,
-                    messages,
-                    ..
-                },
-                Ok(reply),
-            ) => {
+        match (self.running.remove(&invocation.request_id), outcome) {
+            (Some(Running::Event(event)), Err(error)) => {
+                self.retry_or_give_up(now, queues, event, error);
+            }
+            (Some(Running::Batch(url, messages)), Ok(reply)) => {
                 let Some(failed) = failed_messages(reply, &messages) else {
                     return;
                 };
-                for message in messages
-                    .iter()
-                    .filter(|message| !failed.contains(&message.id.as_str()))
-                {
-                    // The visibility timeout may be over and somebody else may have received it since: then it stays.
-                    let receipt = message.receipt.as_deref().unwrap_or_default();
-                    let _ = queues.delete(now, &queue_url, receipt);
+                for message in messages {
+                    if !failed.contains(&message.id.as_str()) {
+                        // The visibility timeout may be over and somebody else may have received it since: then it
+                        // stays.
+                        let _ = queues.delete(now, &url, &message.receipt.unwrap_or_default());
+                    }
                 }
             }
+            _ => {}
         }
     }
 
@@ -328,57 +295,45 @@ impl Lambda {
         let mapping = self.mapping.as_ref()?;
         let times = queues.visible_times(&mapping.queue_url);
         let first = *times.first()? + mapping.window;
-        let full = times.get(mapping.batch_size.saturating_sub(1)).copied();
-        Some(full.map_or(first, |full| full.min(first)))
+        let full = times.get(mapping.batch_size.saturating_sub(1));
+        Some(full.map_or(first, |full| first.min(*full)))
     }
 
     /// When there is something to do next, which may be in the past; `None` when everything is quiet.
     #[must_use]
     pub fn next_due(&self, queues: &Queues) -> Option<Duration> {
-        self.waiting
-            .iter()
-            .map(|event| event.due)
-            .chain(self.batch_due(queues))
-            .min()
+        let waiting = self.waiting.iter().map(|event| event.due);
+        waiting.chain(self.batch_due(queues)).min()
     }
 
     /// The asynchronous events that were accepted and have neither succeeded nor been given up.
     #[must_use]
     pub fn owed(&self) -> Vec<&Value> {
-        let running = self.running.iter().filter_map(|running| match running {
-            Running::Event(event) => Some(&event.payload),
-            Running::Batch { .. } => None,
+        let running = self.running.values().filter_map(|running| match running {
+            Running::Event(event) => Some(event),
+            Running::Batch(..) => None,
         });
-        self.waiting
-            .iter()
-            .map(|event| &event.payload)
-            .chain(running)
-            .collect()
+        let owed = self.waiting.iter().chain(running);
+        owed.map(|event| &event.payload).collect()
     }
 }
 
 /// The ids a reply names as failed; `None` if the reply means that all failed.
 fn failed_messages<'a>(reply: &'a Value, messages: &[Message]) -> Option<Vec<&'a str>> {
-    let Value::Object(reply) = reply else {
-        // An empty reply is a success; any other that is no object is not understood.
-        return reply.is_null().then(Vec::new);
+    let failures = match reply.get("batchItemFailures") {
+        Some(Value::Array(failures)) => failures,
+        Some(Value::Null) => return Some(Vec::new()),
+        // An empty reply is a success. Lambda's documentation counts one with the wrong keys as a failure of the whole
+        // batch; any other is not understood.
+        _ if reply.is_null() || reply == &json!({}) => return Some(Vec::new()),
+        _ => return None,
     };
-    match reply.get("batchItemFailures") {
-        None if reply.is_empty() => Some(Vec::new()),
-        Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(failures)) => failures
-            .iter()
-            .map(|failure| {
-                let id = failure.get("itemIdentifier")?.as_str()?;
-                messages
-                    .iter()
-                    .any(|message| message.id == id)
-                    .then_some(id)
-            })
-            .collect(),
-        // Lambda's documentation counts a reply with the wrong keys as a failure of the whole batch.
-        _ => None,
-    }
+    let ids = failures.iter().map(|failure| {
+        let id = failure.get("itemIdentifier")?.as_str()?;
+        let is_known = messages.iter().any(|message| message.id == id);
+        is_known.then_some(id)
+    });
+    ids.collect()
 }
 
 #[cfg(test)]
@@ -455,12 +410,8 @@ mod tests {
         let (mut lambda, mut queues) = (lambda(10, 0), Queues::default());
         lambda.submit(at(0), json!({}));
         let invocation = lambda.next(at(0), &mut queues).unwrap();
-        lambda.finish(
-            at(1),
-            &mut queues,
-            &invocation,
-            &Ok(json!({ "accounts": [] })),
-        );
+        let reply = Ok(json!({ "accounts": [] }));
+        lambda.finish(at(1), &mut queues, &invocation, &reply);
         assert_eq!((lambda.next_due(&queues), lambda.owed().len()), (None, 0));
         assert_eq!(queues.depth(at(1), DEAD_LETTER_QUEUE_URL).total(), 0);
     }
@@ -471,22 +422,28 @@ mod tests {
         send(&mut queues, 1);
         let payload = lambda.next(at(7), &mut queues).unwrap().payload;
         let record = &payload["Records"][0];
-        assert_eq!(record["body"], "0");
-        assert_eq!(record["md5OfBody"], "cfcd208495d565ef66e7dff9f98764da");
-        assert_eq!(
-            record["eventSourceARN"],
-            "arn:aws:sqs:eu-west-1:222222222222:guardduty-enroller-retry"
-        );
-        assert_eq!(
-            (&record["awsRegion"], &record["eventSource"]),
-            (&json!("eu-west-1"), &json!("aws:sqs"))
-        );
-        assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1");
-        assert_eq!(record["attributes"]["SenderId"], "222222222222");
-        assert_eq!(
-            record["attributes"]["ApproximateFirstReceiveTimestamp"],
-            "1767225607000"
-        );
+        for (path, expected) in [
+            ("body", "0"),
+            ("md5OfBody", "cfcd208495d565ef66e7dff9f98764da"),
+            ("eventSource", "aws:sqs"),
+            (
+                "eventSourceARN",
+                "arn:aws:sqs:eu-west-1:222222222222:guardduty-enroller-retry",
+            ),
+            ("awsRegion", "eu-west-1"),
+            ("attributes/ApproximateReceiveCount", "1"),
+            ("attributes/SenderId", "222222222222"),
+            (
+                "attributes/ApproximateFirstReceiveTimestamp",
+                "1767225607000",
+            ),
+        ] {
+            assert_eq!(
+                record.pointer(&format!("/{path}")),
+                Some(&json!(expected)),
+                "{path}"
+            );
+        }
     }
 
     #[test]
@@ -504,24 +461,16 @@ mod tests {
 
     #[test]
     fn an_empty_reply_deletes_all_and_an_error_or_a_wrong_reply_none() {
+        let failed = |id| Ok(json!({ "batchItemFailures": [{ "itemIdentifier": id }] }));
         let cases = [
             (Ok(Value::Null), 0),
             (Ok(json!({})), 0),
             (Ok(json!({ "batchItemFailures": [] })), 0),
             (Ok(json!({ "batchItemFailures": null })), 0),
             (failure(), 2),
-            (
-                Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "unknown" }] })),
-                2,
-            ),
-            (
-                Ok(json!({ "batchItemFailures": [{ "itemIdentifier": null }] })),
-                2,
-            ),
-            (
-                Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "" }] })),
-                2,
-            ),
+            (failed(json!("unknown")), 2),
+            (failed(json!(null)), 2),
+            (failed(json!("")), 2),
             (Ok(json!({ "failures": [] })), 2),
             (Ok(json!("done")), 2),
         ];
@@ -541,16 +490,11 @@ mod tests {
         assert_eq!(lambda.next_due(&queues), Some(at(20)));
         assert_eq!(lambda.next(at(19), &mut queues), None);
         send(&mut queues, 2);
-        let invocation = lambda.next(at(0), &mut queues).unwrap();
-        assert_eq!(invocation.payload["Records"].as_array().unwrap().len(), 2);
-        assert_eq!(lambda.next(at(19), &mut queues), None);
-        assert_eq!(
-            lambda.next(at(20), &mut queues).unwrap().payload["Records"]
-                .as_array()
-                .unwrap()
-                .len(),
-            1
-        );
+        let mut records = |now| {
+            let invocation = lambda.next(at(now), &mut queues)?;
+            invocation.payload["Records"].as_array().map(Vec::len)
+        };
+        assert_eq!([0, 19, 20].map(&mut records), [Some(2), None, Some(1)]);
     }
 
     #[test]
@@ -565,12 +509,8 @@ mod tests {
             invocations += 1;
             lambda.finish(now, &mut queues, &invocation, &failure());
         }
-        let most = queues.queues[RETRY_QUEUE_URL]
-            .redrive
-            .as_ref()
-            .unwrap()
-            .max_receive_count;
-        assert_eq!(invocations, most);
+        let redrive = queues.queues[RETRY_QUEUE_URL].redrive.as_ref();
+        assert_eq!(invocations, redrive.unwrap().max_receive_count);
         assert_eq!(queues.depth(at(86_400), DEAD_LETTER_QUEUE_URL).visible, 1);
     }
 }

@@ -43,14 +43,12 @@ pub use call::Call;
 pub use cloud::{Answer, Cloud};
 pub use epoch::Epoch;
 pub use fault::{Fault, FaultKind, FaultSyntax};
-pub use guardduty::GuardDuty;
+pub use guardduty::{ADDRESSES, GuardDuty};
 pub use lambda::{FunctionError, Invocation, Lambda, Mapping};
 pub use member::Member;
 pub use message::{Attribute, Draft, Message};
 pub use organization::{Account, Organization};
-pub use queues::{
-    DEAD_LETTER_QUEUE_URL, Depth, Queue, QueueProblem, Queues, RETRY_QUEUE_URL, Redrive,
-};
+pub use queues::{DEAD_LETTER_QUEUE_URL, Depth, Queue, QueueProblem, Queues, RETRY_QUEUE_URL};
 pub use rate::Rate;
 pub use round_trips::{Chain, RoundTrips};
 pub use setup::{

@@ -14,15 +14,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
 use crate::cloud::Cloud;
 use crate::delayed::Delayed;
 use crate::lambda::{FunctionError, Invocation};
 use crate::round_trips::RoundTrips;
-use crate::runtime_api::{Invoker, RuntimeApi};
+use crate::runtime_api::RuntimeApi;
 use crate::tls::TestAuthority;
 
 /// A listening cloud. It stops listening when it is dropped.
@@ -30,15 +31,14 @@ use crate::tls::TestAuthority;
 pub struct Loopback {
     address: SocketAddr,
     shared: Arc<Shared>,
-    invoker: Invoker,
-    listeners: Vec<JoinHandle<()>>,
+    listeners: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     cloud: Cloud,
     skipped: Mutex<Duration>,
-    runtime_api: Arc<RuntimeApi>,
+    runtime_api: RuntimeApi,
 }
 
 impl Loopback {
@@ -49,20 +49,19 @@ impl Loopback {
     pub async fn start(cloud: &Cloud, port: u16, function_arn: &str) -> io::Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = socket.local_addr()?;
-        let (invoker, runtime_api) = Invoker::new(function_arn);
         // Virtual time starts now.
         let _ = cloud.start();
         let shared = Arc::new(Shared {
             cloud: cloud.clone(),
             skipped: Mutex::default(),
-            runtime_api,
+            runtime_api: RuntimeApi::new(function_arn),
         });
-        let listener = tokio::spawn(listen(socket, Arc::clone(&shared)));
+        let mut listeners = JoinSet::new();
+        listeners.spawn(listen(socket, Arc::clone(&shared), None));
         Ok(Self {
             address,
             shared,
-            invoker,
-            listeners: vec![listener],
+            listeners,
         })
     }
 
@@ -77,28 +76,15 @@ impl Loopback {
     ) -> io::Result<SocketAddr> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;
-        let (acceptor, round_trips) = (authority.acceptor(), round_trips.clone());
-        let shared = Arc::clone(&self.shared);
-        self.listeners.push(tokio::spawn(async move {
-            loop {
-                let Some(stream) = accept(&socket).await else {
-                    continue;
-                };
-                let stream = Delayed::new(stream, &round_trips);
-                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
-                tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        serve(stream, shared).await;
-                    }
-                });
-            }
-        }));
+        let tls = Some((authority.acceptor(), round_trips.clone()));
+        self.listeners
+            .spawn(listen(socket, Arc::clone(&self.shared), tls));
         Ok(address)
     }
 
     /// Waits until a function asks for an invocation for the first time, and tells when that was: it has started.
     pub async fn asked(&mut self) -> Instant {
-        self.invoker.asked().await
+        *self.shared.runtime_api.asked.wait().await
     }
 
     /// Where it listens.
@@ -116,17 +102,18 @@ impl Loopback {
     /// Lets virtual time jump, if it is not there yet.
     pub fn skip_to(&self, time: Duration) {
         let missing = time.saturating_sub(self.now());
-        *self
+        let mut skipped = self
             .shared
             .skipped
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) += missing;
+            .unwrap_or_else(PoisonError::into_inner);
+        *skipped += missing;
     }
 
     /// Whether a function has taken the last invocation. If not, it failed before, and is about to end.
     #[must_use]
     pub fn was_taken(&self) -> bool {
-        self.invoker.was_taken()
+        self.shared.runtime_api.was_taken()
     }
 
     /// Gives the function an event and waits for what it makes of it, without a limit: a function that is killed or
@@ -135,15 +122,13 @@ impl Loopback {
     /// # Errors
     /// If the function fails; also if it fails before its first invocation.
     pub async fn invoke(&mut self, invocation: &Invocation) -> Result<Value, FunctionError> {
-        self.invoker.invoke(invocation).await
+        self.shared.runtime_api.invoke(invocation).await
     }
 }
 
 impl Drop for Loopback {
     fn drop(&mut self) {
-        for listener in &self.listeners {
-            listener.abort();
-        }
+        let _ = self.shared.runtime_api.closed.set(());
     }
 }
 
@@ -153,18 +138,25 @@ impl Shared {
     }
 }
 
-async fn listen(socket: TcpListener, shared: Arc<Shared>) {
+async fn listen(socket: TcpListener, shared: Arc<Shared>, tls: Option<(TlsAcceptor, RoundTrips)>) {
     loop {
-        if let Some(stream) = accept(&socket).await {
-            tokio::spawn(serve(stream, Arc::clone(&shared)));
-        }
+        let Ok((stream, _)) = socket.accept().await else {
+            continue;
+        };
+        // Without it a small answer waits for its neighbours.
+        let _ = stream.set_nodelay(true);
+        let shared = Arc::clone(&shared);
+        let Some((acceptor, round_trips)) = &tls else {
+            tokio::spawn(serve(stream, shared));
+            continue;
+        };
+        let accepting = acceptor.accept(Delayed::new(stream, round_trips));
+        tokio::spawn(async move {
+            if let Ok(stream) = accepting.await {
+                serve(stream, shared).await;
+            }
+        });
     }
-}
-
-async fn accept(socket: &TcpListener) -> Option<TcpStream> {
-    let (stream, _) = socket.accept().await.ok()?;
-    stream.set_nodelay(true).ok()?;
-    Some(stream)
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
@@ -206,12 +198,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1";
+
     /// One HTTP exchange by hand: what comes back, empty if the connection drops.
     async fn exchange(address: SocketAddr, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
+        let length = body.len();
         let request = format!(
-            "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
+            "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -219,27 +213,25 @@ mod tests {
         answer
     }
 
-    /// A function asks for an invocation: what it is given.
-    async fn next(address: SocketAddr) -> String {
-        let head = "GET /2018-06-01/runtime/invocation/next HTTP/1.1";
-        exchange(address, head, "").await
+    /// A function says something of an invocation, or of its start.
+    async fn say(address: SocketAddr, path: &str, body: &str) {
+        let head = format!("POST /2018-06-01/runtime/{path} HTTP/1.1");
+        exchange(address, &head, body).await;
     }
 
-    async fn reply(address: SocketAddr, id: &str, reply: &str) {
-        let head = format!("POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1");
-        exchange(address, &head, reply).await;
+    /// A function asks for an invocation and replies to it: what it was given.
+    async fn run(address: SocketAddr, id: &str, reply: &str) -> String {
+        let given = exchange(address, NEXT, "").await;
+        say(address, &format!("invocation/{id}/response"), reply).await;
+        given
     }
 
-    async fn start() -> (Cloud, Loopback) {
+    async fn start() -> (Cloud, Loopback, SocketAddr) {
         let cloud = Cloud::new(&Setup::default());
-        let loopback = Loopback::start(
-            &cloud,
-            0,
-            "arn:aws:lambda:eu-west-1:222222222222:function:f",
-        )
-        .await
-        .unwrap();
-        (cloud, loopback)
+        let arn = "arn:aws:lambda:eu-west-1:222222222222:function:f";
+        let loopback = Loopback::start(&cloud, 0, arn).await.unwrap();
+        let address = loopback.address();
+        (cloud, loopback, address)
     }
 
     fn invocation(id: &str) -> Invocation {
@@ -253,76 +245,66 @@ mod tests {
 
     #[tokio::test]
     async fn an_invocation_goes_to_the_function_and_its_reply_comes_back() {
-        let (_, mut loopback) = start().await;
-        let address = loopback.address();
-        let function = async {
-            let next = next(address).await;
-            reply(address, "id-1", "{\"done\":true}").await;
-            next
-        };
+        let (_, mut loopback, address) = start().await;
         let invocation = invocation("id-1");
-        let (next, outcome) = tokio::join!(function, loopback.invoke(&invocation));
+        let function = run(address, "id-1", "{\"done\":true}");
+        let (given, outcome) = tokio::join!(function, loopback.invoke(&invocation));
         assert_eq!(outcome, Ok(json!({ "done": true })));
-        let parts = [
+        for part in [
             "lambda-runtime-aws-request-id: id-1",
             "lambda-runtime-deadline-ms: ",
             "function:f",
             "{\"n\":1}",
-        ];
-        for part in parts {
-            assert!(next.contains(part), "{part} in {next}");
+        ] {
+            assert!(given.contains(part), "{part} in {given}");
         }
     }
 
     #[tokio::test]
     async fn an_error_of_the_function_comes_back_with_its_type() {
-        let (_, mut loopback) = start().await;
-        let address = loopback.address();
+        let (_, mut loopback, address) = start().await;
+        let invocation = invocation("id-1");
         let error = "{\"errorType\":\"Bad\",\"errorMessage\":\"no\"}";
         for path in ["invocation/id-1/error", "init/error"] {
-            let head = format!("POST /2018-06-01/runtime/{path} HTTP/1.1");
-            let invocation = invocation("id-1");
-            let (_, outcome) = tokio::join!(
-                exchange(address, &head, error),
-                loopback.invoke(&invocation)
-            );
+            let function = say(address, path, error);
+            let ((), outcome) = tokio::join!(function, loopback.invoke(&invocation));
             assert_eq!(outcome, Err(FunctionError::new("Bad", "no")));
         }
     }
 
     #[tokio::test]
     async fn what_a_function_has_not_taken_before_its_end_is_not_given_to_the_next() {
-        let (_, mut loopback) = start().await;
-        let address = loopback.address();
-        let failing = exchange(
-            address,
-            "POST /2018-06-01/runtime/init/error HTTP/1.1",
-            "{}",
-        );
+        let (_, mut loopback, address) = start().await;
         let first = invocation("id-1");
-        let (_, outcome) = tokio::join!(failing, loopback.invoke(&first));
+        let failing = say(address, "init/error", "{}");
+        let ((), outcome) = tokio::join!(failing, loopback.invoke(&first));
         assert!(outcome.is_err() && !loopback.was_taken());
-        let function = async {
-            let next = next(address).await;
-            reply(address, "id-2", "2").await;
-            next
-        };
         let second = invocation("id-2");
-        let (next, outcome) = tokio::join!(function, loopback.invoke(&second));
+        let function = run(address, "id-2", "2");
+        let (outcome, given) = tokio::join!(loopback.invoke(&second), function);
         assert!(
-            next.contains("lambda-runtime-aws-request-id: id-2"),
-            "{next}"
+            given.contains("lambda-runtime-aws-request-id: id-2"),
+            "{given}"
         );
         assert!(outcome.is_ok() && loopback.was_taken());
     }
 
     #[tokio::test]
+    async fn a_function_that_waits_is_told_when_nobody_invokes_any_more() {
+        let (_, mut loopback, address) = start().await;
+        let function = tokio::spawn(exchange(address, NEXT, ""));
+        loopback.asked().await;
+        drop(loopback);
+        let answer = function.await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 410"), "{answer}");
+    }
+
+    #[tokio::test]
     async fn a_reply_to_an_earlier_invocation_is_passed_over() {
-        let (_, mut loopback) = start().await;
-        let address = loopback.address();
+        let (_, mut loopback, address) = start().await;
         let function = async {
-            reply(address, "id-1", "1").await;
-            reply(address, "id-2", "2").await;
+            say(address, "invocation/id-1/response", "1").await;
+            say(address, "invocation/id-2/response", "2").await;
         };
         let invocation = invocation("id-2");
         let ((), outcome) = tokio::join!(function, loopback.invoke(&invocation));
@@ -331,39 +313,31 @@ mod tests {
 
     #[tokio::test]
     async fn the_cloud_answers_at_the_same_address_and_can_drop_the_connection() {
-        let (cloud, loopback) = start().await;
+        let (cloud, _loopback, address) = start().await;
         let head = "GET /detector HTTP/1.1\r\nauthorization: AWS4-HMAC-SHA256 \
                     Credential=A/20260101/eu-west-1/guardduty/aws4_request, Signature=0";
-        let answer = exchange(loopback.address(), head, "").await;
+        let answer = exchange(address, head, "").await;
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.contains("detectorIds"),
             "{answer}"
         );
-        cloud.lock().faults.push(Fault::always(
-            "ListDetectors",
-            FaultKind::Drop { effect: false },
-        ));
-        assert_eq!(exchange(loopback.address(), head, "").await, "");
+        let drop = FaultKind::Drop { effect: false };
+        cloud
+            .lock()
+            .faults
+            .push(Fault::always("ListDetectors", drop));
+        assert_eq!(exchange(address, head, "").await, "");
     }
 
     #[tokio::test]
     async fn time_jumps_to_a_moment_once() {
-        let (cloud, loopback) = start().await;
+        let (cloud, loopback, address) = start().await;
         let hour = Duration::from_hours(1);
         loopback.skip_to(hour);
         loopback.skip_to(hour);
-        assert!(
-            loopback.now() >= hour && loopback.now() < hour * 2,
-            "{:?}",
-            loopback.now()
-        );
-        exchange(loopback.address(), "GET / HTTP/1.1", "").await;
-        assert!(
-            cloud
-                .lock()
-                .calls
-                .first()
-                .is_some_and(|call| call.at >= hour)
-        );
+        let now = loopback.now();
+        assert!(now >= hour && now < hour * 2, "{now:?}");
+        exchange(address, "GET / HTTP/1.1", "").await;
+        assert!(cloud.lock().calls[0].at >= hour);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::account_id::is_account_id;
 use crate::epoch::Epoch;
@@ -11,7 +11,7 @@ use crate::input::Input;
 use crate::page;
 use crate::refusal::Refusal;
 
-/// `ListAccounts` gives at most this many accounts a page (service model: `MaxResults` 1..20).
+/// `ListAccounts` gives at most this many accounts per page (service model: `MaxResults` 1..20).
 const PAGE: usize = 20;
 
 /// One organization.
@@ -70,34 +70,18 @@ impl Account {
 }
 
 impl Organization {
-    /// The account as an operation shows it.
     fn show(&self, id: &str, account: &Account) -> Value {
-        let mut shown = Map::new();
-        shown.insert("Id".to_owned(), json!(id));
-        shown.insert(
-            "Arn".to_owned(),
-            json!(format!(
-                "arn:aws:organizations::{}:account/{}/{id}",
-                self.management_account, self.id
-            )),
-        );
-        let optional = [
-            ("Email", &account.email),
-            ("Name", &account.name),
-            ("Status", &account.status),
-            ("State", &account.state),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                shown.insert(name.to_owned(), json!(value));
-            }
-        }
-        shown.insert("JoinedMethod".to_owned(), json!(account.joined_method));
-        shown.insert(
-            "JoinedTimestamp".to_owned(),
-            json!(account.joined_timestamp),
-        );
-        Value::Object(shown)
+        let owner = &self.management_account;
+        json!({
+            "Id": id,
+            "Arn": format!("arn:aws:organizations::{owner}:account/{}/{id}", self.id),
+            "Email": account.email,
+            "Name": account.name,
+            "Status": account.status,
+            "State": account.state,
+            "JoinedMethod": account.joined_method,
+            "JoinedTimestamp": account.joined_timestamp,
+        })
     }
 
     pub(crate) fn handle(&self, operation: &str, input: &Input) -> Result<Value, Refusal> {
@@ -115,32 +99,24 @@ impl Organization {
             ));
         }
         let account = self.accounts.get(id).ok_or_else(|| {
-            Refusal::new(
-                400,
-                "AccountNotFoundException",
-                "You specified an account that doesn't exist.",
-            )
+            let message = "You specified an account that doesn't exist.";
+            Refusal::new(400, "AccountNotFoundException", message)
         })?;
         Ok(json!({ "Account": self.show(id, account) }))
     }
 
     fn list_accounts(&self, input: &Input) -> Result<Value, Refusal> {
-        let size = page::size(input.integer("MaxResults")?, PAGE).ok_or_else(|| {
-            invalid("You provided a value that is outside the range of 1 to 20 for MaxResults.")
-        })?;
-        let after = page::after(input.string("NextToken")?, is_account_id)
-            .ok_or_else(|| invalid("You provided a NextToken that is not valid."))?;
-        let rest = self
-            .accounts
-            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        let (size, token) = (input.integer("MaxResults")?, input.string("NextToken")?);
+        let (size, after) = page::asked(size, token, PAGE, is_account_id)
+            .ok_or_else(|| invalid("MaxResults or NextToken is not valid."))?;
+        let accounts = &self.accounts;
+        let rest = accounts.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
         let (shown, token) = page::cut(rest, size);
-        let accounts = shown.iter().map(|(id, account)| self.show(id, account));
-        let mut answer = Map::new();
-        answer.insert("Accounts".to_owned(), accounts.collect());
-        if let Some(token) = token {
-            answer.insert("NextToken".to_owned(), Value::String(token));
-        }
-        Ok(Value::Object(answer))
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|(id, account)| self.show(id, account))
+            .collect();
+        Ok(json!({ "Accounts": shown, "NextToken": token }))
     }
 }
 

@@ -1,18 +1,18 @@
 //! A page of a list that is sorted by a key: how long it is, where it begins, and the token for the next one.
 
-/// As many items as are wanted, or the most there can be; `None` if the number is out of range.
-pub(crate) fn size(wanted: Option<i64>, most: usize) -> Option<usize> {
-    wanted.map_or(Some(most), |wanted| {
-        let wanted = usize::try_from(wanted).ok()?;
-        (1..=most).contains(&wanted).then_some(wanted)
-    })
-}
-
-/// The key behind which the page begins, which is empty for the first; `None` if no answer ever gave such a token.
-pub(crate) fn after(token: Option<&str>, is_key: impl Fn(&str) -> bool) -> Option<&str> {
-    token.map_or(Some(""), |token| {
+/// How many items the page has at most, and the key behind which it begins, which is empty for the first; `None` if the
+/// number is out of range or no answer ever gave such a token.
+pub(crate) fn asked(
+    size: Option<i64>,
+    token: Option<&str>,
+    most: usize,
+    is_key: impl Fn(&str) -> bool,
+) -> Option<(usize, &str)> {
+    let size = size.map_or(Some(most), |size| usize::try_from(size).ok())?;
+    let after = token.map_or(Some(""), |token| {
         token.strip_prefix("after-").filter(|key| is_key(key))
-    })
+    })?;
+    (1..=most).contains(&size).then_some((size, after))
 }
 
 /// The first `size` items of the rest of the list, and the token if there are more.
@@ -38,7 +38,8 @@ mod tests {
         let mut pages = Vec::new();
         let mut token = None;
         loop {
-            let after = after(token.as_deref(), |key| list.contains_key(key)).unwrap();
+            let (_, after) =
+                asked(None, token.as_deref(), 1, |key| list.contains_key(key)).unwrap();
             let rest = list.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
             let (shown, next) = cut(rest, size);
             pages.push(shown.iter().map(|(key, _)| key.as_str()).collect());
@@ -59,12 +60,12 @@ mod tests {
 
     #[test]
     fn a_size_and_a_token_that_nobody_gave_are_refused() {
-        assert_eq!(
-            [None, Some(1), Some(50)].map(|wanted| size(wanted, 50)),
-            [Some(50), Some(1), Some(50)]
-        );
-        assert_eq!([-1, 0, 51].map(|wanted| size(Some(wanted), 50)), [None; 3]);
-        assert_eq!(after(Some("a"), |_| true), None);
-        assert_eq!(after(Some("after-a"), |_| false), None);
+        let sizes = [None, Some(1), Some(50)].map(|size| asked(size, None, 50, |_| true));
+        assert_eq!(sizes, [50, 1, 50].map(|size| Some((size, ""))));
+        for size in [-1, 0, 51] {
+            assert_eq!(asked(Some(size), None, 50, |_| true), None);
+        }
+        assert_eq!(asked(None, Some("a"), 50, |_| true), None);
+        assert_eq!(asked(None, Some("after-a"), 50, |_| false), None);
     }
 }

@@ -3,32 +3,44 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::account_id::account_ids_in;
 use crate::input::Input;
 use crate::refusal::Refusal;
 
-/// Every operation there is, with its service.
-pub(crate) const OPERATIONS: [(Service, &str); 17] = [
-    (Service::GuardDuty, "ListDetectors"),
-    (Service::GuardDuty, "CreateMembers"),
-    (Service::GuardDuty, "GetMembers"),
-    (Service::GuardDuty, "ListMembers"),
-    (Service::GuardDuty, "StartMonitoringMembers"),
-    (Service::GuardDuty, "DescribeOrganizationConfiguration"),
-    (Service::Organizations, "DescribeAccount"),
-    (Service::Organizations, "ListAccounts"),
-    (Service::Account, "ListRegions"),
-    (Service::Sqs, "SendMessage"),
-    (Service::Sqs, "SendMessageBatch"),
-    (Service::Sqs, "ReceiveMessage"),
-    (Service::Sqs, "DeleteMessage"),
-    (Service::Sqs, "ChangeMessageVisibility"),
-    (Service::Sqs, "ChangeMessageVisibilityBatch"),
-    (Service::Sqs, "GetQueueUrl"),
-    (Service::Sqs, "GetQueueAttributes"),
+/// Every operation there is: its service, its name, and in REST its method and path, where `*` is the detector.
+pub(crate) const OPERATIONS: [(Service, &str, &str); 13] = [
+    (Service::GuardDuty, "ListDetectors", "GET detector"),
+    (
+        Service::GuardDuty,
+        "CreateMembers",
+        "POST detector/*/member",
+    ),
+    (
+        Service::GuardDuty,
+        "GetMembers",
+        "POST detector/*/member/get",
+    ),
+    (Service::GuardDuty, "ListMembers", "GET detector/*/member"),
+    (
+        Service::GuardDuty,
+        "StartMonitoringMembers",
+        "POST detector/*/member/start",
+    ),
+    (
+        Service::GuardDuty,
+        "DescribeOrganizationConfiguration",
+        "GET detector/*/admin",
+    ),
+    (Service::Organizations, "DescribeAccount", ""),
+    (Service::Organizations, "ListAccounts", ""),
+    (Service::Account, "ListRegions", "POST listRegions"),
+    (Service::Sqs, "SendMessageBatch", ""),
+    (Service::Sqs, "ChangeMessageVisibilityBatch", ""),
+    (Service::Sqs, "ReceiveMessage", ""),
+    (Service::Sqs, "DeleteMessage", ""),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,128 +93,106 @@ impl Scope {
 /// What a request asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Inquiry {
+    pub(crate) service: Service,
     pub(crate) operation: &'static str,
     pub(crate) input: Input,
 }
 
 impl Inquiry {
-    pub(crate) fn operation(
-        service: Service,
-        request: &http::Request<Bytes>,
-    ) -> Option<&'static str> {
-        let name = match service {
-            Service::GuardDuty | Service::Account => rest_operation(service, request)?,
-            Service::Organizations => target(request.headers(), "AWSOrganizationsV20161128.")?,
-            Service::Sqs => target(request.headers(), "AmazonSQS.")?,
-        };
-        OPERATIONS
-            .iter()
-            .find(|(owner, known)| *owner == service && *known == name)
-            .map(|(_, known)| *known)
-    }
-
     pub(crate) fn read(
-        service: Service,
-        operation: &'static str,
+        service: Option<Service>,
         request: &http::Request<Bytes>,
     ) -> Result<Self, Refusal> {
+        let service = service.ok_or_else(|| {
+            let code = "MissingAuthenticationTokenException";
+            Refusal::new(403, code, "Missing Authentication Token")
+        })?;
+        let path = request.uri().path().split('/');
+        let mut path: Vec<_> = path.filter(|part| !part.is_empty()).collect();
+        let detector = path.get_mut(1).map(|part| std::mem::replace(part, "*"));
+        let route = format!("{} {}", request.method(), path.join("/"));
+        let target = request.headers().get("x-amz-target");
+        let target = target
+            .and_then(|target| target.to_str().ok())
+            .unwrap_or_default();
+        let asked = |(owner, name, rest): &&(Service, &str, &str)| {
+            *owner == service
+                && match service {
+                    Service::GuardDuty | Service::Account => route == *rest,
+                    Service::Organizations => {
+                        target.strip_prefix("AWSOrganizationsV20161128.") == Some(name)
+                    }
+                    Service::Sqs => target.strip_prefix("AmazonSQS.") == Some(name),
+                }
+        };
+        let operation = OPERATIONS.iter().find(asked).map(|(_, name, _)| *name);
+        let operation = operation.ok_or_else(|| {
+            let code = "UnknownOperationException";
+            Refusal::new(404, code, "The operation does not exist here.")
+        })?;
         let mut input = Input::parse(request.body())?;
         if service == Service::GuardDuty {
-            // Labels and query parameters are members like those of the body.
-            if let Some(detector) = segments(request.uri().path()).nth(1) {
-                input.set("detectorId", percent_decoded(detector));
-            }
-            for pair in request
-                .uri()
-                .query()
-                .unwrap_or_default()
-                .split('&')
-                .filter(|pair| !pair.is_empty())
-            {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                input.set(&percent_decoded(name), percent_decoded(value));
+            // Labels and query parameters are members like those of the body. Nothing decodes them: no value that is
+            // right here has a character that a client encodes.
+            input.set("detectorId", detector.unwrap_or_default());
+            let query = request.uri().query().unwrap_or_default().split('&');
+            for (name, value) in query.filter_map(|pair| pair.split_once('=')) {
+                input.set(name, value);
             }
         }
-        Ok(Self { operation, input })
+        Ok(Self {
+            service,
+            operation,
+            input,
+        })
     }
 
     /// The account ids the request names. What is malformed names none; the operation itself refuses it.
     pub(crate) fn accounts(&self) -> Vec<String> {
-        let list = |name| self.input.list(name).ok().flatten().unwrap_or_default();
-        let string = |name| self.input.string(name).ok().flatten();
-        let owned = |id: &Value| id.as_str().map(str::to_owned);
+        let list = |name| self.input.list(name).unwrap_or_default();
+        let string = |value: &Value| value.as_str().map(str::to_owned);
         match self.operation {
             "CreateMembers" => list("accountDetails")
                 .iter()
-                .filter_map(|detail| owned(detail.get("accountId")?))
+                .filter_map(|detail| string(detail.get("accountId")?))
                 .collect(),
-            "DescribeAccount" => string("AccountId").map(str::to_owned).into_iter().collect(),
-            "SendMessage" => account_ids_in(string("MessageBody").unwrap_or_default()),
+            "DescribeAccount" => {
+                let id = self.input.string("AccountId").ok().flatten();
+                id.map(str::to_owned).into_iter().collect()
+            }
             "SendMessageBatch" => {
-                let bodies = list("Entries")
-                    .iter()
-                    .filter_map(|entry| entry.get("MessageBody")?.as_str());
+                let entries = list("Entries").iter();
+                let bodies = entries.filter_map(|entry| entry.get("MessageBody")?.as_str());
                 account_ids_in(&bodies.collect::<Vec<_>>().join(" "))
             }
-            _ => list("accountIds").iter().filter_map(owned).collect(),
+            _ => list("accountIds").iter().filter_map(string).collect(),
         }
     }
 }
 
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|segment| !segment.is_empty())
+/// Writes a successful answer, in which AWS leaves out what is absent; nothing at all for an operation without output.
+pub(crate) fn success(service: Service, mut answer: Value) -> Response<Bytes> {
+    remove_nulls(&mut answer);
+    let body = match answer {
+        Value::Null => String::new(),
+        answer => answer.to_string(),
+    };
+    raw(service, body)
 }
 
-fn rest_operation(service: Service, request: &http::Request<Bytes>) -> Option<&'static str> {
-    let path: Vec<_> = segments(request.uri().path()).collect();
-    match (service, request.method(), path.as_slice()) {
-        (Service::Account, &Method::POST, ["listRegions"]) => Some("ListRegions"),
-        (Service::GuardDuty, &Method::GET, ["detector"]) => Some("ListDetectors"),
-        (Service::GuardDuty, &Method::POST, ["detector", _, "member"]) => Some("CreateMembers"),
-        (Service::GuardDuty, &Method::GET, ["detector", _, "member"]) => Some("ListMembers"),
-        (Service::GuardDuty, &Method::POST, ["detector", _, "member", "get"]) => Some("GetMembers"),
-        (Service::GuardDuty, &Method::POST, ["detector", _, "member", "start"]) => {
-            Some("StartMonitoringMembers")
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(remove_nulls);
         }
-        (Service::GuardDuty, &Method::GET, ["detector", _, "admin"]) => {
-            Some("DescribeOrganizationConfiguration")
-        }
-        _ => None,
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
     }
 }
 
-fn target<'a>(headers: &'a HeaderMap, prefix: &str) -> Option<&'a str> {
-    headers
-        .get("x-amz-target")?
-        .to_str()
-        .ok()?
-        .strip_prefix(prefix)
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        let hex = |digit: &u8| {
-            char::from(*digit)
-                .to_digit(16)
-                .and_then(|value| u8::try_from(value).ok())
-        };
-        match (byte, tail) {
-            (b'%', [high, low, after @ ..]) if hex(high).is_some() && hex(low).is_some() => {
-                decoded.push(hex(high).unwrap_or_default() * 16 + hex(low).unwrap_or_default());
-                rest = after;
-            }
-            (b'+', _) => decoded.push(b' '),
-            _ => decoded.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-/// Writes a successful answer.
-pub(crate) fn success(service: Service, body: Vec<u8>) -> Response<Bytes> {
+/// Writes an answer as it is, which may be no JSON.
+pub(crate) fn raw(service: Service, body: String) -> Response<Bytes> {
     response(200, content_type(Some(service)), body.into())
 }
 
@@ -219,29 +209,30 @@ pub(crate) fn error(service: Option<Service>, refusal: &Refusal) -> Response<Byt
     } else {
         code
     };
-    let body = match service {
-        Some(Service::GuardDuty) => json!({ "type": subtype, "message": message }),
-        Some(Service::Account) => json!({ "message": message }),
-        Some(Service::Organizations) => json!({ "__type": code, "Message": message }),
-        Some(Service::Sqs) => {
-            json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message })
-        }
-        None => json!({ "__type": code, "message": message }),
-    };
-    let mut response = response(*status, content_type(service), body.to_string().into());
-    let header = match service {
-        Some(Service::GuardDuty | Service::Account) | None => {
-            Some(("x-amzn-errortype", code.clone()))
-        }
-        Some(Service::Organizations) => None,
-        Some(Service::Sqs) => {
-            let fault = if *status < 500 { "Sender" } else { "Receiver" };
+    let fault = if *status < 500 { "Sender" } else { "Receiver" };
+    let (body, header) = match service {
+        Some(Service::GuardDuty) => (
+            json!({ "type": subtype, "message": message }),
+            Some(("x-amzn-errortype", code.clone())),
+        ),
+        Some(Service::Account) => (
+            json!({ "message": message }),
+            Some(("x-amzn-errortype", code.clone())),
+        ),
+        Some(Service::Organizations) => (json!({ "__type": code, "Message": message }), None),
+        Some(Service::Sqs) => (
+            json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message }),
             Some((
                 "x-amzn-query-error",
                 format!("{};{fault}", query_code(code)),
-            ))
-        }
+            )),
+        ),
+        None => (
+            json!({ "__type": code, "message": message }),
+            Some(("x-amzn-errortype", code.clone())),
+        ),
     };
+    let mut response = response(*status, content_type(service), body.to_string().into());
     if let Some((name, value)) = header
         && let Ok(value) = HeaderValue::from_str(&value)
     {

@@ -1,11 +1,10 @@
 //! What a queue's address says.
 
 /// The parts of `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueAddress<'a> {
     pub(crate) region: &'a str,
     pub(crate) account: &'a str,
-    pub(crate) name: &'a str,
+    name: &'a str,
 }
 
 impl<'a> QueueAddress<'a> {
@@ -21,12 +20,7 @@ impl<'a> QueueAddress<'a> {
         }
     }
 
-    pub(crate) fn arn(self) -> String {
-        let Self {
-            region,
-            account,
-            name,
-        } = self;
-        format!("arn:aws:sqs:{region}:{account}:{name}")
+    pub(crate) fn arn(&self) -> String {
+        format!("arn:aws:sqs:{}:{}:{}", self.region, self.account, self.name)
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::protocol::Service;
 use crate::refusal::Refusal;
 
-/// A token more or less by rounding: a request a second is within one a second.
+/// A token more or less by rounding: one request per second is within one per second.
 const ROUNDING: f64 = 1e-6;
 
 /// The rate of one operation in one Region.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Requests a second that pass for ever.
+    /// Requests per second that pass for ever.
     pub per_second: f64,
     /// Requests that pass at once after a pause.
     pub burst: f64,

@@ -17,7 +17,7 @@ impl Refusal {
         }
     }
 
-    /// The body is no JSON, or a member has the wrong JSON type. The same in all four services.
+    /// The body is not JSON, or a member has the wrong JSON type. The same in all four services.
     pub(crate) fn serialization(what: impl Into<String>) -> Self {
         Self::new(400, "SerializationException", what)
     }

@@ -35,7 +35,7 @@ pub struct State {
     pub calls: Vec<Call>,
     /// Whether each call is kept with its account ids, which are most of the log's memory in a large organization.
     pub keep_accounts: bool,
-    /// The process under test dies once so many calls were made in all: a later one has no effect and no answer.
+    /// The process under test dies once this many calls were made in all: a later one has no effect and no answer.
     pub dies_after: Option<usize>,
     /// How long every call takes.
     pub latency: Duration,

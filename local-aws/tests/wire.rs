@@ -1,4 +1,5 @@
-//! Every operation, limit and fault, on the wire and without an SDK: a request goes in, a response comes out.
+//! What the operations and faults do, on the wire and without an SDK: a request goes in, a response comes out. Limits,
+//! shapes and statuses are `.ci/check_contract.py`'s, which holds them to AWS's service models.
 
 #![expect(
     clippy::indexing_slicing,
@@ -7,272 +8,176 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request};
+use http::Request;
 use local_aws::{
-    Account, Attribute, Call, Cloud, DEAD_LETTER_QUEUE_URL, Draft, Fault, FaultKind,
-    MANAGEMENT_ACCOUNT, Member, NEW_ACCOUNT, OTHER_ACCOUNT, RETRY_QUEUE_URL, Setup,
+    ADMIN_ACCOUNT, Account, Call, Cloud, Depth, Fault, FaultKind, GuardDuty, MANAGEMENT_ACCOUNT,
+    Member, NEW_ACCOUNT, OTHER_ACCOUNT, RETRY_QUEUE_URL, Setup,
 };
 use serde_json::{Value, json};
 
-const NOW: Duration = Duration::ZERO;
 const IRELAND: &str = "eu-west-1";
 
-/// A response as a test looks at it.
-#[derive(Debug)]
+/// An answer as a test looks at it; one that dropped has the status 0.
+#[derive(Debug, Default)]
 struct Seen {
     status: u16,
-    code: String,
+    /// What the service's header for errors says.
+    error: String,
     text: String,
     body: Value,
 }
 
-fn authorization(service: &str, region: &str) -> String {
-    format!(
-        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=00"
-    )
+/// A cloud at a moment of virtual time.
+struct At {
+    cloud: Cloud,
+    now: Duration,
 }
 
-fn request(
-    service: &str,
-    region: &str,
-    method: Method,
-    path: &str,
-    target: &str,
-    body: impl Into<Bytes>,
-) -> Request<Bytes> {
-    let mut request = Request::new(body.into());
-    *request.method_mut() = method;
-    *request.uri_mut() = path.parse().unwrap_or_default();
-    for (name, value) in [
-        ("authorization", authorization(service, region)),
-        ("x-amz-target", target.to_owned()),
-    ] {
-        if let Ok(value) = value.parse() {
-            request.headers_mut().insert(name, value);
+impl At {
+    fn start() -> Self {
+        let cloud = Cloud::new(&Setup::default());
+        Self {
+            cloud,
+            now: Duration::ZERO,
         }
     }
-    request
-}
 
-fn see(cloud: &Cloud, now: Duration, request: &Request<Bytes>) -> Option<Seen> {
-    let reply = cloud.handle(now, request).reply?;
-    let header = |name| {
-        reply
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
-    let kind = body["__type"].as_str().unwrap_or_default().to_owned();
-    Some(Seen {
-        status: reply.status().as_u16(),
-        code: header("x-amzn-errortype")
-            .or_else(|| header("x-amzn-query-error"))
-            .unwrap_or(kind),
-        text: body["message"]
-            .as_str()
-            .or(body["Message"].as_str())
-            .unwrap_or_default()
-            .to_owned(),
-        body,
-    })
-}
+    fn with_fault(fault: Fault) -> Self {
+        let at = Self::start();
+        at.cloud.lock().faults.push(fault);
+        at
+    }
 
-fn nothing() -> Seen {
-    Seen {
-        status: 0,
-        code: "dropped".to_owned(),
-        text: String::new(),
-        body: Value::Null,
+    fn with_members(members: &[(&str, &str)]) -> Self {
+        let at = Self::start();
+        for (id, status) in members {
+            let member = Member::new("a@example.com", status);
+            at.ireland(|it| it.members.insert((*id).to_owned(), member));
+        }
+        at
+    }
+
+    /// The same cloud at another moment.
+    fn at(&self, seconds: u64) -> Self {
+        let cloud = self.cloud.clone();
+        Self {
+            cloud,
+            now: Duration::from_secs(seconds),
+        }
+    }
+
+    /// Changes GuardDuty in Ireland, or looks at it.
+    fn ireland<T>(&self, look: impl FnOnce(&mut GuardDuty) -> T) -> T {
+        look(self.cloud.lock().guardduty_in(IRELAND))
+    }
+
+    fn depth(&self) -> Depth {
+        self.cloud.lock().queues.depth(self.now, RETRY_QUEUE_URL)
+    }
+
+    fn see(&self, request: http::request::Builder, body: &Value) -> Seen {
+        let body = Some(body).filter(|body| !body.is_null());
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = request.body(body.into()).unwrap_or_default();
+        let Some(reply) = self.cloud.handle(self.now, &request).reply else {
+            return Seen::default();
+        };
+        let headers = ["x-amzn-errortype", "x-amzn-query-error"];
+        let error = headers.iter().find_map(|name| reply.headers().get(*name));
+        let error = error.and_then(|error| error.to_str().ok());
+        Seen {
+            status: reply.status().as_u16(),
+            error: error.unwrap_or_default().to_owned(),
+            text: String::from_utf8_lossy(reply.body()).into_owned(),
+            body: serde_json::from_slice(reply.body()).unwrap_or_default(),
+        }
+    }
+
+    fn detectors(&self, region: &str) -> Seen {
+        self.see(
+            signed("guardduty", region, "GET", "/detector"),
+            &Value::Null,
+        )
+    }
+
+    /// An operation on the detector of Ireland.
+    fn guardduty(&self, method: &str, path: &str, body: &Value) -> Seen {
+        let detector = self
+            .ireland(|it| it.detector_id.clone())
+            .unwrap_or_default();
+        let path = format!("/detector/{detector}{path}");
+        self.see(signed("guardduty", IRELAND, method, &path), body)
+    }
+
+    fn create(&self, ids: &[&str]) -> Seen {
+        let detail = |id| json!({ "accountId": id, "email": "new-account@example.com" });
+        let details: Vec<_> = ids.iter().map(detail).collect();
+        self.guardduty("POST", "/member", &json!({ "accountDetails": details }))
+    }
+
+    fn get(&self, id: &str) -> Value {
+        let body = json!({ "accountIds": [id] });
+        self.guardduty("POST", "/member/get", &body).body
+    }
+
+    fn status(&self, id: &str) -> String {
+        let status = &self.get(id)["members"][0]["relationshipStatus"];
+        status.as_str().unwrap_or("none").to_owned()
+    }
+
+    fn organizations(&self, operation: &str, body: &Value) -> Value {
+        let target = format!("AWSOrganizationsV20161128.{operation}");
+        let request = signed("organizations", "us-east-1", "POST", "/");
+        self.see(request.header("x-amz-target", target), body).body
+    }
+
+    fn regions(&self, body: &Value) -> Value {
+        let request = signed("account", "us-east-1", "POST", "/listRegions");
+        self.see(request, body).body
+    }
+
+    fn sqs(&self, operation: &str, mut body: Value) -> Seen {
+        body["QueueUrl"] = json!(RETRY_QUEUE_URL);
+        let target = format!("AmazonSQS.{operation}");
+        let request = signed("sqs", IRELAND, "POST", "/");
+        self.see(request.header("x-amz-target", target), &body)
+    }
+
+    fn send(&self, entries: &Value) -> Seen {
+        self.sqs("SendMessageBatch", json!({ "Entries": entries }))
     }
 }
 
-/// An operation of GuardDuty on the Region's own detector.
-fn guardduty(cloud: &Cloud, now: Duration, method: Method, path: &str, body: &Value) -> Seen {
-    let detector = cloud
-        .lock()
-        .guardduty_in(IRELAND)
-        .detector_id
-        .clone()
-        .unwrap_or_default();
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    see(
-        cloud,
-        now,
-        &request(
-            "guardduty",
-            IRELAND,
-            method,
-            &format!("/detector/{detector}{path}"),
-            "",
-            body,
-        ),
-    )
-    .unwrap_or_else(nothing)
+fn signed(service: &str, region: &str, method: &str, path: &str) -> http::request::Builder {
+    let scope = format!("Credential=AKIDEXAMPLE/20260101/{region}/{service}/aws4_request, x");
+    let request = Request::builder().method(method).uri(path);
+    request.header("authorization", scope)
 }
 
-fn create(cloud: &Cloud, ids: &[&str]) -> Seen {
-    create_at(cloud, NOW, ids)
+/// What is said of the accounts that were left unprocessed.
+fn unprocessed(seen: &Seen) -> Vec<(&str, &str)> {
+    let list = seen.body["unprocessedAccounts"].as_array().into_iter();
+    let texts = list.flatten().map(|entry| {
+        let part = |name| entry[name].as_str().unwrap_or_default();
+        (part("accountId"), part("result"))
+    });
+    texts.collect()
 }
-
-fn create_at(cloud: &Cloud, now: Duration, ids: &[&str]) -> Seen {
-    let details: Vec<_> = ids
-        .iter()
-        .map(|id| json!({ "accountId": id, "email": "new-account@example.com" }))
-        .collect();
-    guardduty(
-        cloud,
-        now,
-        Method::POST,
-        "/member",
-        &json!({ "accountDetails": details }),
-    )
-}
-
-fn get(cloud: &Cloud, now: Duration, ids: &[&str]) -> Seen {
-    guardduty(
-        cloud,
-        now,
-        Method::POST,
-        "/member/get",
-        &json!({ "accountIds": ids }),
-    )
-}
-
-fn organizations(cloud: &Cloud, operation: &str, body: &Value) -> Seen {
-    let target = format!("AWSOrganizationsV20161128.{operation}");
-    see(
-        cloud,
-        NOW,
-        &request(
-            "organizations",
-            "us-east-1",
-            Method::POST,
-            "/",
-            &target,
-            body.to_string(),
-        ),
-    )
-    .unwrap_or_else(nothing)
-}
-
-fn account(cloud: &Cloud, body: &Value) -> Seen {
-    see(
-        cloud,
-        NOW,
-        &request(
-            "account",
-            "us-east-1",
-            Method::POST,
-            "/listRegions",
-            "",
-            body.to_string(),
-        ),
-    )
-    .unwrap_or_else(nothing)
-}
-
-fn sqs(cloud: &Cloud, now: Duration, operation: &str, body: &Value) -> Seen {
-    let target = format!("AmazonSQS.{operation}");
-    see(
-        cloud,
-        now,
-        &request("sqs", IRELAND, Method::POST, "/", &target, body.to_string()),
-    )
-    .unwrap_or_else(nothing)
-}
-
-fn cloud() -> Cloud {
-    Cloud::new(&Setup::default())
-}
-
-fn cloud_with(fault: Fault) -> Cloud {
-    let cloud = cloud();
-    cloud.lock().faults.push(fault);
-    cloud
-}
-
-fn status_of(cloud: &Cloud, id: &str) -> String {
-    let seen = get(cloud, NOW, &[id]);
-    seen.body["members"][0]["relationshipStatus"]
-        .as_str()
-        .unwrap_or("none")
-        .to_owned()
-}
-
-fn last_call(cloud: &Cloud) -> Option<Call> {
-    cloud.lock().calls.last().cloned()
-}
-
-// Every protocol
 
 #[test]
 fn a_request_without_a_signature_is_refused() {
-    let unsigned = Request::new(Bytes::new());
-    let seen = see(&cloud(), NOW, &unsigned).unwrap_or_else(nothing);
+    let seen = At::start().see(Request::builder(), &Value::Null);
     assert_eq!(
-        (seen.status, seen.code.as_str()),
+        (seen.status, seen.error.as_str()),
         (403, "MissingAuthenticationTokenException")
     );
 }
 
 #[test]
-fn an_unknown_operation_is_refused_in_its_protocol() {
-    let cloud = cloud();
-    let seen = guardduty(&cloud, NOW, Method::DELETE, "", &Value::Null);
-    assert_eq!(
-        (seen.status, seen.code.as_str()),
-        (404, "UnknownOperationException")
-    );
-    let seen = organizations(&cloud, "CloseAccount", &json!({}));
-    assert_eq!(seen.body["__type"], "UnknownOperationException");
-    let seen = sqs(&cloud, NOW, "PurgeQueue", &json!({}));
-    assert_eq!(
-        seen.body["__type"],
-        "com.amazonaws.sqs#UnknownOperationException"
-    );
-}
-
-#[test]
-fn malformed_json_and_wrong_types_are_serialization_errors() {
-    let cloud = cloud();
-    for body in ["{", "[]", r#"{"AccountId":7}"#] {
-        let target = "AWSOrganizationsV20161128.DescribeAccount";
-        let request = request(
-            "organizations",
-            "us-east-1",
-            Method::POST,
-            "/",
-            target,
-            body,
-        );
-        let seen = see(&cloud, NOW, &request).unwrap_or_else(nothing);
-        assert_eq!(
-            (seen.status, seen.code.as_str()),
-            (400, "SerializationException"),
-            "{body}"
-        );
-    }
-}
-
-#[test]
 fn every_call_is_logged() {
-    let cloud = Cloud::new(&Setup {
-        latency: Duration::from_millis(20),
-        ..Setup::default()
-    });
-    create_at(
-        &cloud,
-        Duration::from_secs(3),
-        &[NEW_ACCOUNT, OTHER_ACCOUNT],
-    );
-    let call = last_call(&cloud);
+    let aws = At::start().at(3);
+    aws.cloud.lock().latency = Duration::from_millis(20);
+    aws.create(&[NEW_ACCOUNT, OTHER_ACCOUNT]);
     let expected = Call {
         at: Duration::from_secs(3),
         took: Duration::from_millis(20),
@@ -284,998 +189,458 @@ fn every_call_is_logged() {
         error: None,
         fault: false,
     };
-    assert_eq!(call, Some(expected));
-}
-
-// GuardDuty
-
-#[test]
-fn a_region_has_one_detector_and_every_region_another() {
-    let cloud = cloud();
-    let mut ids = Vec::new();
-    for region in ["eu-west-1", "us-east-1"] {
-        let seen = see(
-            &cloud,
-            NOW,
-            &request("guardduty", region, Method::GET, "/detector", "", ""),
-        )
-        .unwrap_or_else(nothing);
-        let id = seen.body["detectorIds"][0]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        assert!(
-            id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
-            "{id}"
-        );
-        ids.push(id);
-    }
-    assert_ne!(ids[0], ids[1]);
+    assert_eq!(aws.cloud.lock().calls.last().cloned(), Some(expected));
 }
 
 #[test]
-fn a_region_without_guardduty_has_no_detector() {
-    let cloud = cloud();
-    cloud.lock().guardduty_in(IRELAND).detector_id = None;
-    let seen = see(
-        &cloud,
-        NOW,
-        &request("guardduty", IRELAND, Method::GET, "/detector", "", ""),
-    )
-    .unwrap_or_else(nothing);
+fn every_region_has_its_own_detector_if_it_is_switched_on_and_has_guardduty() {
+    let aws = At::start();
+    let one = aws.detectors(IRELAND).body["detectorIds"].clone();
+    let other = aws.detectors("us-east-1").body["detectorIds"].clone();
+    assert!(one[0].is_string() && other[0].is_string() && one != other);
+    aws.ireland(|it| it.detector_id = None);
+    let seen = aws.detectors(IRELAND);
     assert_eq!((seen.status, &seen.body["detectorIds"]), (200, &json!([])));
-}
-
-#[test]
-fn a_region_that_is_not_switched_on_or_does_not_exist_knows_no_token() {
-    let cloud = cloud();
-    cloud.lock().guardduty_in(IRELAND).enabled_for_admin = false;
+    aws.ireland(|it| it.enabled_for_admin = false);
     for region in [IRELAND, "eu-nowhere-9"] {
-        let seen = see(
-            &cloud,
-            NOW,
-            &request("guardduty", region, Method::GET, "/detector", "", ""),
-        )
-        .unwrap_or_else(nothing);
+        let seen = aws.detectors(region);
         assert_eq!(
-            (seen.status, seen.code.as_str()),
+            (seen.status, seen.error.as_str()),
             (403, "UnrecognizedClientException")
         );
     }
 }
 
 #[test]
-fn a_created_member_is_enabled() {
-    let cloud = cloud();
-    let seen = create(&cloud, &[NEW_ACCOUNT]);
+fn a_created_member_is_enabled_at_once_or_in_its_time() {
+    let aws = At::start();
     assert_eq!(
-        (seen.status, &seen.body["unprocessedAccounts"]),
-        (200, &json!([]))
+        aws.create(&[NEW_ACCOUNT]).body,
+        json!({ "unprocessedAccounts": [] })
     );
-    let member = get(&cloud, NOW, &[NEW_ACCOUNT]).body["members"][0].clone();
-    assert_eq!(member["relationshipStatus"], "Enabled");
-    assert_eq!(member["email"], "new-account@example.com");
-    assert_eq!(member["administratorId"], "222222222222");
-    assert_eq!(member["updatedAt"], "2026-01-01T00:00:00Z");
-}
-
-#[test]
-fn a_member_can_take_its_time_to_become_enabled() {
-    let cloud = cloud();
-    cloud.lock().guardduty_in(IRELAND).enables_after = Duration::from_secs(90);
-    create(&cloud, &[NEW_ACCOUNT]);
-    let status =
-        |now| get(&cloud, now, &[NEW_ACCOUNT]).body["members"][0]["relationshipStatus"].clone();
-    assert_eq!(status(Duration::from_secs(89)), "Created");
-    assert_eq!(status(Duration::from_secs(90)), "Enabled");
-}
-
-#[test]
-fn creating_an_enabled_member_again_is_refused_and_counted() {
-    let cloud = cloud();
-    create(&cloud, &[NEW_ACCOUNT]);
-    let seen = create(&cloud, &[NEW_ACCOUNT]);
-    let text = seen.body["unprocessedAccounts"][0]["result"]
-        .as_str()
-        .unwrap_or_default();
-    assert!(
-        text.contains("is already a member or associated member of the current account"),
-        "{text}"
-    );
-    assert_eq!(cloud.lock().guardduty_in(IRELAND).touched_enabled, 1);
+    let member = &aws.get(NEW_ACCOUNT)["members"][0];
+    for (name, expected) in [
+        ("relationshipStatus", "Enabled"),
+        ("email", "new-account@example.com"),
+        ("administratorId", ADMIN_ACCOUNT),
+        ("updatedAt", "2026-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(member[name], expected);
+    }
+    aws.ireland(|it| it.enables_after = Duration::from_secs(90));
+    aws.create(&[OTHER_ACCOUNT]);
+    let status = |seconds| aws.at(seconds).status(OTHER_ACCOUNT);
+    assert_eq!([89, 90].map(status), ["Created", "Enabled"]);
 }
 
 #[test]
 fn each_account_that_cannot_be_a_member_has_its_own_text() {
-    let cloud = cloud();
-    {
-        let mut state = cloud.lock();
-        let mut closed = Account::active("closed@example.com");
-        closed.set_state("SUSPENDED");
-        state
-            .organization
-            .accounts
-            .insert("777788889999".to_owned(), closed);
-        state.guardduty_in(IRELAND).management_enabled = false;
-    }
-    let seen = create(
-        &cloud,
-        &[
-            "222222222222",
-            MANAGEMENT_ACCOUNT,
-            "999999999999",
-            "777788889999",
-            NEW_ACCOUNT,
-        ],
-    );
+    let (closed, nobody) = ("777788889999", "999999999999");
+    let aws = At::with_members(&[(OTHER_ACCOUNT, "Enabled")]);
+    let mut account = Account::active("closed@example.com");
+    account.set_state("SUSPENDED");
+    let closed_account = (closed.to_owned(), account);
+    aws.cloud
+        .lock()
+        .organization
+        .accounts
+        .extend([closed_account]);
+    aws.ireland(|it| it.management_enabled = false);
+    aws.ireland(|it| it.member_limit = 1);
+    let all = [
+        ADMIN_ACCOUNT,
+        MANAGEMENT_ACCOUNT,
+        nobody,
+        closed,
+        OTHER_ACCOUNT,
+        NEW_ACCOUNT,
+    ];
     let outside = "The request is rejected because the account is not part of the organization.";
-    let expected = json!([
-        { "accountId": "222222222222", "result": "The request is rejected because an account cannot become a member of itself." },
-        { "accountId": MANAGEMENT_ACCOUNT, "result": "Operation failed because your organization master must first enable GuardDuty to be added as a member" },
-        { "accountId": "999999999999", "result": outside },
-        { "accountId": "777788889999", "result": outside },
-    ]);
-    assert_eq!(seen.body["unprocessedAccounts"], expected);
-    assert_eq!(status_of(&cloud, NEW_ACCOUNT), "Enabled");
-}
-
-#[test]
-fn an_account_that_is_no_administrator_creates_no_members() {
-    let cloud = cloud();
-    cloud.lock().guardduty_in(IRELAND).is_administrator = false;
-    let text = create(&cloud, &[NEW_ACCOUNT]).body["unprocessedAccounts"][0]["result"].to_string();
-    assert!(text.contains("cannot create members since it is already an associated member of another master account."), "{text}");
-    let seen = guardduty(&cloud, NOW, Method::GET, "/admin", &Value::Null);
+    let expected = [
+        (
+            ADMIN_ACCOUNT,
+            "The request is rejected because an account cannot become a member of itself.",
+        ),
+        (
+            MANAGEMENT_ACCOUNT,
+            "Operation failed because your organization master must first enable GuardDuty to be added as a member",
+        ),
+        (nobody, outside),
+        (closed, outside),
+        (
+            OTHER_ACCOUNT,
+            "The request is rejected because the given account ID is already a member or associated member of the current account.",
+        ),
+        (
+            NEW_ACCOUNT,
+            "The request is rejected because the current account cannot create anymore members since it cannot exceed the maximum number of allowed members.",
+        ),
+    ];
+    assert_eq!(unprocessed(&aws.create(&all)), expected);
+    assert_eq!(aws.ireland(|it| it.touched_enabled), 1);
+    // Where the limit is lifted, the good one among the bad becomes a member.
+    aws.ireland(|it| it.member_limit = 2);
+    assert_eq!(unprocessed(&aws.create(&all)), expected[..5]);
+    assert_eq!(aws.status(NEW_ACCOUNT), "Enabled");
+    // Of whom GuardDuty knows nothing it says so.
+    let said = aws.get(nobody)["unprocessedAccounts"][0]["result"].clone();
     assert_eq!(
-        (seen.status, seen.code.as_str()),
-        (400, "BadRequestException")
+        said,
+        "The request is rejected because the given account ID is not an associated member of account the current account."
     );
 }
 
 #[test]
-fn the_member_limit_holds() {
-    let cloud = cloud();
-    cloud.lock().guardduty_in(IRELAND).member_limit = 1;
-    let seen = create(&cloud, &[NEW_ACCOUNT, OTHER_ACCOUNT]);
+fn the_organization_configuration_tells_of_the_limit_and_the_delegated_administrator() {
+    let aws = At::with_members(&[(OTHER_ACCOUNT, "Enabled")]);
+    let admin = || aws.guardduty("GET", "/admin", &Value::Null);
+    aws.ireland(|it| "NEW".clone_into(&mut it.auto_enable));
+    assert_eq!(admin().body["autoEnableOrganizationMembers"], "NEW");
+    assert_eq!(admin().body["memberAccountLimitReached"], false);
+    aws.ireland(|it| it.member_limit = 1);
+    assert_eq!(admin().body["memberAccountLimitReached"], true);
+    aws.ireland(|it| it.is_administrator = false);
+    assert_eq!(admin().error, "BadRequestException");
+    let seen = aws.create(&[NEW_ACCOUNT]);
     assert_eq!(
-        seen.body["unprocessedAccounts"][0]["accountId"],
-        OTHER_ACCOUNT
-    );
-    let text = seen.body["unprocessedAccounts"][0]["result"].to_string();
-    assert!(text.contains("cannot create anymore members since it cannot exceed the maximum number of allowed members."), "{text}");
-    assert_eq!(
-        guardduty(&cloud, NOW, Method::GET, "/admin", &Value::Null).body["memberAccountLimitReached"],
-        true
+        unprocessed(&seen),
+        [(
+            NEW_ACCOUNT,
+            "The request is rejected because the current account cannot create members since it is already an associated member of another master account."
+        )]
     );
 }
 
 #[test]
-fn a_removed_member_is_taken_back_and_a_suspended_one_stays_suspended() {
-    let cloud = cloud();
-    {
-        let mut state = cloud.lock();
-        let members = &mut state.guardduty_in(IRELAND).members;
-        members.insert(
-            NEW_ACCOUNT.to_owned(),
-            Member::new("a@example.com", "Removed"),
-        );
-        members.insert(
-            OTHER_ACCOUNT.to_owned(),
-            Member::new("b@example.com", "Disabled"),
-        );
-    }
-    create(&cloud, &[NEW_ACCOUNT, OTHER_ACCOUNT]);
-    assert_eq!(status_of(&cloud, NEW_ACCOUNT), "Enabled");
-    assert_eq!(status_of(&cloud, OTHER_ACCOUNT), "Disabled");
+fn a_removed_member_is_taken_back_and_a_suspended_one_stays_suspended_until_it_is_resumed() {
+    let aws = At::with_members(&[(NEW_ACCOUNT, "Removed"), (OTHER_ACCOUNT, "Disabled")]);
+    aws.create(&[NEW_ACCOUNT, OTHER_ACCOUNT]);
+    assert_eq!(
+        [NEW_ACCOUNT, OTHER_ACCOUNT].map(|id| aws.status(id)),
+        ["Enabled", "Disabled"]
+    );
     let body = json!({ "accountIds": [OTHER_ACCOUNT, MANAGEMENT_ACCOUNT] });
-    let seen = guardduty(&cloud, NOW, Method::POST, "/member/start", &body);
+    let seen = aws.guardduty("POST", "/member/start", &body);
+    let left = unprocessed(&seen).into_iter().map(|(id, _)| id);
+    assert_eq!(left.collect::<Vec<_>>(), [MANAGEMENT_ACCOUNT]);
+    assert_eq!(aws.status(OTHER_ACCOUNT), "Enabled");
+    assert_eq!(aws.ireland(|it| it.touched_enabled), 0);
+}
+
+#[test]
+fn one_bad_address_fails_the_whole_call() {
+    let aws = At::start();
+    let body = json!({ "accountDetails": [
+        { "accountId": OTHER_ACCOUNT, "email": "other@example.com" },
+        { "accountId": NEW_ACCOUNT, "email": "o'brien@example.com" },
+    ]});
+    let seen = aws.guardduty("POST", "/member", &body);
+    let message = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
     assert_eq!(
-        seen.body["unprocessedAccounts"][0]["accountId"],
-        MANAGEMENT_ACCOUNT
+        seen.body,
+        json!({ "type": "InvalidInputException", "message": message })
     );
-    assert_eq!(status_of(&cloud, OTHER_ACCOUNT), "Enabled");
-    assert_eq!(cloud.lock().guardduty_in(IRELAND).touched_enabled, 0);
+    assert!(aws.ireland(|it| it.members.is_empty()));
 }
 
 #[test]
-fn one_bad_email_fails_the_whole_call() {
-    for email in [
-        "a@b.c",
-        "no-at.example.com",
-        "two@at@example.com",
-        "a b@example.com",
-        "a%b@example.com",
-        "a&b@example.com",
-        "ü@example.com",
-        "@example.com",
-        ".dot@example.com",
-        "tab\t@example.com",
-        "a@no-dot",
-        "a@.example.com",
-        "a@example.com.",
-        "a@-example.com",
-        "a@example.com-",
-        "a@ex_ample.com",
-        &format!("{}@example.com", "a".repeat(53)),
-    ] {
-        let cloud = cloud();
-        let body = json!({ "accountDetails": [
-            { "accountId": OTHER_ACCOUNT, "email": "other@example.com" },
-            { "accountId": NEW_ACCOUNT, "email": email },
-        ]});
-        let seen = guardduty(&cloud, NOW, Method::POST, "/member", &body);
-        assert_eq!(
-            (seen.status, seen.code.as_str()),
-            (400, "BadRequestException"),
-            "{email}"
-        );
-        assert_eq!(
-            seen.text,
-            "The request is rejected because an invalid or out-of-range value is specified as an input parameter."
-        );
-        assert_eq!(seen.body["type"], "InvalidInputException");
-        assert!(cloud.lock().guardduty_in(IRELAND).members.is_empty());
-    }
-}
-
-#[test]
-fn an_email_of_64_characters_is_accepted() {
-    let cloud = cloud();
-    let email = format!("{}@example.com", "a".repeat(52));
-    let body = json!({ "accountDetails": [{ "accountId": NEW_ACCOUNT, "email": email }] });
-    assert_eq!(
-        guardduty(&cloud, NOW, Method::POST, "/member", &body).status,
-        200
-    );
-}
-
-#[test]
-fn a_51st_account_is_a_bad_request() {
-    let cloud = cloud();
-    let ids: Vec<_> = (0..51).map(|number| format!("{number:012}")).collect();
-    let mut ids: Vec<_> = ids.iter().map(String::as_str).collect();
-    let seen = create(&cloud, &ids);
-    assert_eq!(seen.status, 400);
-    assert_eq!(
-        seen.text,
-        "The request is rejected because the length provided for the accountDetails array was 51. Max allowed length is 50."
-    );
-    assert_eq!(get(&cloud, NOW, &ids).status, 400);
-    ids.pop();
-    assert_eq!(create(&cloud, &ids).status, 200);
-    assert_eq!(get(&cloud, NOW, &ids).status, 200);
-}
-
-#[test]
-fn no_account_and_a_malformed_id_are_bad_requests() {
-    let cloud = cloud();
-    for ids in [&[] as &[&str], &["12345678901"], &["12345678901x"]] {
-        assert_eq!(create(&cloud, ids).status, 400, "{ids:?}");
-        assert_eq!(get(&cloud, NOW, ids).status, 400, "{ids:?}");
-    }
-}
-
-#[test]
-fn a_foreign_detector_is_a_bad_request() {
-    let request = request(
-        "guardduty",
-        IRELAND,
-        Method::POST,
-        "/detector/0000/member/get",
-        "",
-        r#"{"accountIds":["444455556666"]}"#,
-    );
-    let seen = see(&cloud(), NOW, &request).unwrap_or_else(nothing);
-    assert_eq!(seen.status, 400);
-    assert_eq!(
-        seen.text,
-        "The request is rejected because the input detectorId is not owned by the current account."
-    );
-}
-
-#[test]
-fn an_account_that_is_no_member_is_unprocessed() {
-    let seen = get(&cloud(), NOW, &[NEW_ACCOUNT]);
-    assert_eq!(seen.body["members"], json!([]));
-    let text = "The request is rejected because the given account ID is not an associated member of account the current account.";
-    assert_eq!(
-        seen.body["unprocessedAccounts"],
-        json!([{ "accountId": NEW_ACCOUNT, "result": text }])
-    );
-}
-
-#[test]
-fn members_are_listed_in_pages_of_50_and_the_departed_only_on_request() {
-    let cloud = cloud();
-    for number in 0..120 {
-        let status = if number % 2 == 0 {
-            "Enabled"
-        } else {
-            "Removed"
-        };
+fn a_page_is_as_long_as_it_can_be_and_departed_members_are_listed_only_on_request() {
+    let aws = At::start();
+    for (id, status) in (0..60).flat_map(|_| ["Enabled", "Removed"]).enumerate() {
+        let id = format!("{id:012}");
         let member = Member::new("a@example.com", status);
-        cloud
-            .lock()
-            .guardduty_in(IRELAND)
-            .members
-            .insert(format!("{number:012}"), member);
+        aws.ireland(|it| it.members.insert(id.clone(), member));
+        let accounts = &mut aws.cloud.lock().organization.accounts;
+        accounts.insert(id, Account::active("a@example.com"));
     }
-    let pages = |only_associated: &str| {
-        let (mut pages, mut token) = (Vec::new(), String::new());
+    let pages = |list: &str, token: &str, page: &dyn Fn(&Value) -> Value| {
+        let (mut pages, mut next) = (Vec::new(), Value::Null);
         loop {
-            let path = format!("/member?maxResults=50&onlyAssociated={only_associated}{token}");
-            let seen = guardduty(&cloud, NOW, Method::GET, &path, &Value::Null);
-            pages.push(seen.body["members"].as_array().map_or(0, Vec::len));
-            match seen.body["nextToken"].as_str() {
-                Some(next) => token = format!("&nextToken={next}"),
-                None => return pages,
+            let body = page(&next);
+            pages.push(body[list].as_array().map_or(0, Vec::len));
+            next = body[token].clone();
+            if next.is_null() {
+                return pages;
             }
         }
     };
-    assert_eq!(pages("false"), [50, 50, 20]);
-    assert_eq!(pages("true"), [50, 10]);
-    for query in [
-        "maxResults=51",
-        "maxResults=0",
-        "onlyAssociated=perhaps",
-        "nextToken=x",
-        "nextToken=after-x",
-    ] {
-        assert_eq!(
-            guardduty(
-                &cloud,
-                NOW,
-                Method::GET,
-                &format!("/member?{query}"),
-                &Value::Null
-            )
-            .status,
-            400,
-            "{query}"
-        );
-    }
-}
-
-#[test]
-fn the_organization_configuration_tells_the_auto_enable_setting() {
-    let cloud = cloud();
-    "NEW".clone_into(&mut cloud.lock().guardduty_in(IRELAND).auto_enable);
-    let seen = guardduty(&cloud, NOW, Method::GET, "/admin", &Value::Null);
-    assert_eq!(seen.body["autoEnableOrganizationMembers"], "NEW");
-    assert_eq!(seen.body["memberAccountLimitReached"], false);
-    let seen = guardduty(&cloud, NOW, Method::GET, "/admin?nextToken=x", &Value::Null);
-    assert_eq!(seen.code, "BadRequestException");
-}
-
-// Organizations and Account Management
-
-#[test]
-fn an_account_is_described() {
-    let cloud = cloud();
-    let account = organizations(
-        &cloud,
-        "DescribeAccount",
-        &json!({ "AccountId": NEW_ACCOUNT }),
-    )
-    .body["Account"]
-        .clone();
-    assert_eq!(account["Id"], NEW_ACCOUNT);
-    assert_eq!(account["Email"], "new-account@example.com");
-    assert_eq!(account["State"], "ACTIVE");
-    assert_eq!(account["Status"], "ACTIVE");
-    assert_eq!(
-        account["Arn"],
-        "arn:aws:organizations::111122223333:account/o-exampleorgid/444455556666"
-    );
+    let members = |only_associated: &str| {
+        pages("members", "nextToken", &|next| {
+            let token = next.as_str().map(|next| format!("&nextToken={next}"));
+            let path = format!(
+                "/member?onlyAssociated={only_associated}{}",
+                token.unwrap_or_default()
+            );
+            aws.guardduty("GET", &path, &Value::Null).body
+        })
+    };
+    assert_eq!(members("false"), [50, 50, 20]);
+    assert_eq!(members("true"), [50, 10]);
+    let accounts = pages("Accounts", "NextToken", &|next| {
+        aws.organizations("ListAccounts", &json!({ "NextToken": next }))
+    });
+    assert_eq!(accounts, [20, 20, 20, 20, 20, 20, 4]);
 }
 
 #[test]
 fn what_an_account_lacks_is_left_out() {
-    let cloud = cloud();
-    if let Some(account) = cloud.lock().organization.accounts.get_mut(NEW_ACCOUNT) {
+    let aws = At::start();
+    let input = json!({ "AccountId": NEW_ACCOUNT });
+    let mut expected = json!({
+        "Id": NEW_ACCOUNT,
+        "Arn": "arn:aws:organizations::111122223333:account/o-exampleorgid/444455556666",
+        "Email": "new-account@example.com",
+        "Name": "An account",
+        "Status": "ACTIVE",
+        "State": "ACTIVE",
+        "JoinedMethod": "CREATED",
+        "JoinedTimestamp": 1_767_225_600,
+    });
+    assert_eq!(
+        aws.organizations("DescribeAccount", &input)["Account"],
+        expected
+    );
+    if let Some(account) = aws.cloud.lock().organization.accounts.get_mut(NEW_ACCOUNT) {
         account.set_state("PENDING_ACTIVATION");
         account.email = None;
     }
-    let account = organizations(
-        &cloud,
-        "DescribeAccount",
-        &json!({ "AccountId": NEW_ACCOUNT }),
-    )
-    .body["Account"]
-        .clone();
-    assert_eq!(account["State"], "PENDING_ACTIVATION");
-    assert!(
-        account.get("Status").is_none() && account.get("Email").is_none(),
-        "{account}"
-    );
-}
-
-#[test]
-fn an_unknown_account_and_a_malformed_id_have_their_own_errors() {
-    let cloud = cloud();
-    let code =
-        |id: &str| organizations(&cloud, "DescribeAccount", &json!({ "AccountId": id })).code;
-    assert_eq!(code("999999999999"), "AccountNotFoundException");
-    assert_eq!(code("99999"), "InvalidInputException");
-    assert_eq!(code(""), "InvalidInputException");
-}
-
-#[test]
-fn accounts_are_listed_in_pages_of_20() {
-    let cloud = cloud();
-    for number in 0..41 {
-        cloud
-            .lock()
-            .organization
-            .accounts
-            .insert(format!("{number:012}"), Account::active("a@example.com"));
+    expected["State"] = json!("PENDING_ACTIVATION");
+    if let Value::Object(members) = &mut expected {
+        members.retain(|name, _| !["Status", "Email"].contains(&name.as_str()));
     }
-    let (mut pages, mut input) = (Vec::new(), json!({}));
-    loop {
-        let seen = organizations(&cloud, "ListAccounts", &input);
-        pages.push(seen.body["Accounts"].as_array().map_or(0, Vec::len));
-        if seen.body["NextToken"].is_null() {
-            break;
-        }
-        input = json!({ "NextToken": seen.body["NextToken"] });
-    }
-    assert_eq!(pages, [20, 20, 5]);
     assert_eq!(
-        organizations(&cloud, "ListAccounts", &json!({ "MaxResults": 21 })).code,
-        "InvalidInputException"
+        aws.organizations("DescribeAccount", &input)["Account"],
+        expected
     );
-    for token in ["x", "after-x"] {
-        assert_eq!(
-            organizations(&cloud, "ListAccounts", &json!({ "NextToken": token })).code,
-            "InvalidInputException"
-        );
-    }
 }
 
 #[test]
 fn regions_are_listed_by_their_opt_in_status() {
-    let cloud = cloud();
-    cloud
-        .lock()
-        .account
-        .statuses
-        .insert("af-south-1".to_owned(), "DISABLED".to_owned());
+    let aws = At::start();
+    let off = ("af-south-1".to_owned(), "DISABLED".to_owned());
+    aws.cloud.lock().account.statuses.extend([off]);
+    let names = |body: &Value| {
+        let regions = body["Regions"].as_array().into_iter().flatten();
+        regions
+            .map(|region| region["RegionName"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&aws.regions(&json!({}))).len(), 5);
+    let mut input =
+        json!({ "RegionOptStatusContains": ["ENABLED", "ENABLED_BY_DEFAULT"], "MaxResults": 3 });
+    let first = aws.regions(&input);
     assert_eq!(
-        account(&cloud, &json!({})).body["Regions"]
-            .as_array()
-            .map(Vec::len),
-        Some(5)
+        names(&first),
+        ["ap-southeast-2", "eu-central-1", "eu-west-1"]
     );
-    let seen = account(
-        &cloud,
-        &json!({ "RegionOptStatusContains": ["ENABLED", "ENABLED_BY_DEFAULT"], "MaxResults": 3 }),
-    );
-    assert_eq!(seen.body["Regions"].as_array().map(Vec::len), Some(3));
-    let seen = account(
-        &cloud,
-        &json!({ "RegionOptStatusContains": ["ENABLED_BY_DEFAULT"], "MaxResults": 3, "NextToken": seen.body["NextToken"] }),
-    );
-    assert_eq!(
-        seen.body,
-        json!({ "Regions": [{ "RegionName": "us-east-1", "RegionOptStatus": "ENABLED_BY_DEFAULT" }] })
-    );
-    for input in [
-        json!({ "MaxResults": 51 }),
-        json!({ "RegionOptStatusContains": ["ON"] }),
-        json!({ "NextToken": "x" }),
-        json!({ "NextToken": "after-nowhere" }),
-        json!({ "AccountId": "1234567890" }),
-    ] {
-        assert_eq!(account(&cloud, &input).code, "ValidationException");
-    }
-    let another = json!({ "AccountId": OTHER_ACCOUNT });
-    assert_eq!(account(&cloud, &another).code, "AccessDeniedException");
+    input["NextToken"] = first["NextToken"].clone();
+    let last = json!({ "RegionName": "us-east-1", "RegionOptStatus": "ENABLED_BY_DEFAULT" });
+    assert_eq!(aws.regions(&input), json!({ "Regions": [last] }));
 }
-
-// SQS
 
 #[test]
 fn a_message_is_sent_received_and_deleted() {
-    let cloud = cloud();
-    let attributes = json!({ "reason": { "DataType": "String", "StringValue": "unknown" } });
-    let sent = sqs(
-        &cloud,
-        NOW,
-        "SendMessage",
-        &json!({ "QueueUrl": DEAD_LETTER_QUEUE_URL, "MessageBody": "hello", "MessageAttributes": attributes }),
-    );
+    let aws = At::start();
+    let attributes = json!({ "a": { "DataType": "String", "StringValue": "b" } });
+    let sent = aws
+        .send(&json!([{ "Id": "1", "MessageBody": "hello", "MessageAttributes": attributes }]))
+        .body["Successful"][0]
+        .clone();
+    assert_eq!(sent["MD5OfMessageBody"], "5d41402abc4b2a76b9719d911017c592");
+    // Length and name, length and type, 1, length and value; hashed by another tool.
     assert_eq!(
-        sent.body["MD5OfMessageBody"],
-        "5d41402abc4b2a76b9719d911017c592"
+        sent["MD5OfMessageAttributes"],
+        "bef8bf215374a0a228d67533b1a488be"
     );
-    let later = Duration::from_secs(2);
-    let input = json!({ "QueueUrl": DEAD_LETTER_QUEUE_URL, "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"], "MaxNumberOfMessages": 10 });
-    let message = sqs(&cloud, later, "ReceiveMessage", &input).body["Messages"][0].clone();
-    assert_eq!(message["MessageId"], sent.body["MessageId"]);
-    assert_eq!(message["Body"], "hello");
-    assert_eq!(message["MessageAttributes"], attributes);
+    let aws = aws.at(2);
+    let everything =
+        json!({ "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"] });
+    let receive = || aws.sqs("ReceiveMessage", everything.clone()).body;
+    let message = receive()["Messages"][0].clone();
+    let receipt = message["ReceiptHandle"].clone();
+    let expected = json!({
+        "MessageId": sent["MessageId"],
+        "ReceiptHandle": receipt,
+        "MD5OfBody": sent["MD5OfMessageBody"],
+        "Body": "hello",
+        "Attributes": {
+            "ApproximateFirstReceiveTimestamp": "1767225602000",
+            "ApproximateReceiveCount": "1",
+            "SenderId": ADMIN_ACCOUNT,
+            "SentTimestamp": "1767225600000",
+        },
+        "MD5OfMessageAttributes": sent["MD5OfMessageAttributes"],
+        "MessageAttributes": attributes,
+    });
+    assert_eq!(message, expected);
+    assert_eq!(receive(), json!({}));
+    // Another handle deletes nothing, without an error.
+    for (handle, left) in [(json!("receipt-0-of-x"), 1), (receipt, 0)] {
+        let seen = aws.sqs("DeleteMessage", json!({ "ReceiptHandle": handle }));
+        assert_eq!((seen.status, seen.text.as_str()), (200, ""));
+        assert_eq!(aws.depth().total(), left);
+    }
+}
+
+#[test]
+fn a_bad_entry_fails_alone_and_a_bad_batch_as_a_whole() {
+    let aws = At::start();
+    let good = json!({ "Id": "good", "MessageBody": "x", "DelaySeconds": 900 });
+    let late = json!({ "Id": "late", "MessageBody": "x", "DelaySeconds": 901 });
+    let seen = aws.send(&json!([good, good]));
     assert_eq!(
-        message["MD5OfMessageAttributes"],
-        sent.body["MD5OfMessageAttributes"]
+        seen.error,
+        "AWS.SimpleQueueService.BatchEntryIdsNotDistinct;Sender"
     );
-    assert_eq!(message["Attributes"]["ApproximateReceiveCount"], "1");
-    assert_eq!(message["Attributes"]["SentTimestamp"], "1767225600000");
+    assert_eq!(aws.depth().total(), 0);
+    let seen = aws.send(&json!([late, good]));
+    assert_eq!(seen.body["Successful"][0]["Id"], "good");
+    assert_eq!(seen.body["Failed"][0]["Id"], "late");
+    assert_eq!((aws.depth().delayed, aws.depth().total()), (1, 1));
+}
+
+#[test]
+fn the_visibility_of_a_message_in_flight_changes_and_a_bad_entry_fails_alone() {
+    let aws = At::start();
+    aws.send(&json!([{ "Id": "1", "MessageBody": "x" }]));
+    let received = aws.sqs("ReceiveMessage", json!({})).body;
+    let receipt = &received["Messages"][0]["ReceiptHandle"];
+    let change = |now: u64, handles: &[&Value]| {
+        let entries = handles.iter().enumerate().map(|(number, handle)| {
+            json!({ "Id": number.to_string(), "ReceiptHandle": handle, "VisibilityTimeout": 60 })
+        });
+        let entries: Vec<_> = entries.collect();
+        let body = json!({ "Entries": entries });
+        aws.at(now).sqs("ChangeMessageVisibilityBatch", body).body
+    };
+    let seen = change(0, &[receipt, &json!("nonsense"), &json!("receipt-0-of-x")]);
+    assert_eq!(seen["Successful"], json!([{ "Id": "0" }]));
+    let codes = [0, 1].map(|index| seen["Failed"][index]["Code"].clone());
+    assert_eq!(codes, ["ReceiptHandleIsInvalid", "InvalidParameterValue"]);
+    assert_eq!([59, 60].map(|now| aws.at(now).depth().visible), [0, 1]);
     assert_eq!(
-        message["Attributes"]["ApproximateFirstReceiveTimestamp"],
-        "1767225602000"
+        change(60, &[receipt])["Failed"][0]["Code"],
+        "MessageNotInflight"
     );
-    assert_eq!(sqs(&cloud, later, "ReceiveMessage", &input).body, json!({}));
-    sqs(
-        &cloud,
-        later,
-        "DeleteMessage",
-        &json!({ "QueueUrl": DEAD_LETTER_QUEUE_URL, "ReceiptHandle": message["ReceiptHandle"] }),
-    );
+    let later = FaultKind::Unprocessed("later".to_owned());
+    let fault = Fault::always("ChangeMessageVisibilityBatch", later);
+    aws.cloud.lock().faults.push(fault);
+    assert_eq!(change(0, &[receipt])["Failed"][0]["Code"], "InternalError");
+}
+
+// Faults
+
+fn error(status: u16, code: Option<&str>) -> FaultKind {
+    FaultKind::Error {
+        status,
+        code: code.map(str::to_owned),
+        message: "no".to_owned(),
+    }
+}
+
+#[test]
+fn an_error_has_no_effect_and_strikes_as_often_as_it_is_set() {
+    let kind = error(500, Some("InternalServerErrorException"));
+    let aws = At::with_fault(Fault::always("CreateMembers", kind).from(2).first(2));
+    let statuses = [(); 4].map(|()| aws.create(&[NEW_ACCOUNT]).status);
+    assert_eq!(statuses, [200, 500, 500, 200]);
+    let faults: Vec<_> = aws
+        .cloud
+        .lock()
+        .calls
+        .iter()
+        .map(|call| call.fault)
+        .collect();
+    assert_eq!(faults, [false, true, true, false]);
+    let fresh = At::with_fault(Fault::always("CreateMembers", error(403, None)));
+    let seen = fresh.create(&[NEW_ACCOUNT]);
     assert_eq!(
-        cloud
-            .lock()
-            .queues
-            .depth(later, DEAD_LETTER_QUEUE_URL)
-            .total(),
+        (seen.status, seen.error.as_str(), seen.text.as_str()),
+        (403, "", "no")
+    );
+    assert_eq!(fresh.status(NEW_ACCOUNT), "none");
+}
+
+#[test]
+fn a_fault_keeps_to_its_region_and_account() {
+    let always = Fault::always("CreateMembers", FaultKind::Drop { effect: false });
+    let elsewhere = At::with_fault(always.clone().in_region("us-east-1"));
+    assert_eq!(elsewhere.create(&[NEW_ACCOUNT]).status, 200);
+    let somebody = At::with_fault(always.in_region(IRELAND).on_account(OTHER_ACCOUNT));
+    assert_eq!(somebody.create(&[NEW_ACCOUNT]).status, 200);
+    assert_eq!(
+        somebody.create(&[MANAGEMENT_ACCOUNT, OTHER_ACCOUNT]).status,
         0
     );
 }
 
 #[test]
-fn a_queue_that_does_not_exist_is_named_in_both_protocols() {
-    let seen = sqs(
-        &cloud(),
-        NOW,
-        "SendMessage",
-        &json!({ "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/222222222222/none", "MessageBody": "x" }),
-    );
-    assert_eq!(
-        (seen.status, seen.code.as_str()),
-        (400, "AWS.SimpleQueueService.NonExistentQueue;Sender")
-    );
-    assert_eq!(seen.body["__type"], "com.amazonaws.sqs#QueueDoesNotExist");
-}
-
-fn batch(cloud: &Cloud, entries: &Value) -> Seen {
-    sqs(
-        cloud,
-        NOW,
-        "SendMessageBatch",
-        &json!({ "QueueUrl": RETRY_QUEUE_URL, "Entries": entries }),
-    )
-}
-
-#[test]
-fn a_batch_holds_1_to_10_entries_with_distinct_valid_ids() {
-    let entries = |ids: &[&str]| {
-        ids.iter()
-            .map(|id| json!({ "Id": id, "MessageBody": "x" }))
-            .collect::<Value>()
+fn what_a_fault_leaves_unprocessed_has_no_effect_and_the_rest_has() {
+    let fault = |operation| {
+        let kind = FaultKind::Unprocessed("Internal error".to_owned());
+        Fault::always(operation, kind).on_account(NEW_ACCOUNT)
     };
-    let cloud = cloud();
-    let ids: Vec<_> = (0..11).map(|id| id.to_string()).collect();
-    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-    let code = |ids: &[&str]| batch(&cloud, &entries(ids)).code;
-    assert_eq!(code(&[]), "AWS.SimpleQueueService.EmptyBatchRequest;Sender");
+    let aws = At::with_fault(fault("CreateMembers"));
+    let seen = aws.create(&[NEW_ACCOUNT, OTHER_ACCOUNT]);
+    assert_eq!(unprocessed(&seen), [(NEW_ACCOUNT, "Internal error")]);
     assert_eq!(
-        code(&ids),
-        "AWS.SimpleQueueService.TooManyEntriesInBatchRequest;Sender"
+        [NEW_ACCOUNT, OTHER_ACCOUNT].map(|id| aws.status(id)),
+        ["none", "Enabled"]
     );
-    assert_eq!(
-        code(&["a", "a"]),
-        "AWS.SimpleQueueService.BatchEntryIdsNotDistinct;Sender"
-    );
-    assert_eq!(
-        code(&["a/b"]),
-        "AWS.SimpleQueueService.InvalidBatchEntryId;Sender"
-    );
-    assert_eq!(
-        code(&["x".repeat(81).as_str()]),
-        "AWS.SimpleQueueService.InvalidBatchEntryId;Sender"
-    );
-    assert_eq!(cloud.lock().queues.depth(NOW, RETRY_QUEUE_URL).total(), 0);
-    let seen = batch(&cloud, &entries(ids.get(..10).unwrap_or_default()));
-    assert_eq!(seen.body["Successful"].as_array().map(Vec::len), Some(10));
-    assert!(seen.body.get("Failed").is_none());
-    assert_eq!(cloud.lock().queues.depth(NOW, RETRY_QUEUE_URL).visible, 10);
-}
 
-#[test]
-fn a_batch_of_more_than_1_mib_is_refused() {
-    let cloud = cloud();
-    let half = "x".repeat(524_288);
-    let seen = batch(
-        &cloud,
-        &json!([{ "Id": "a", "MessageBody": half }, { "Id": "b", "MessageBody": half }]),
-    );
-    assert_eq!(seen.status, 200);
-    let seen = batch(
-        &cloud,
-        &json!([{ "Id": "a", "MessageBody": half }, { "Id": "b", "MessageBody": format!("{half}x") }]),
-    );
+    let aws = At::with_fault(fault("GetMembers").first(1));
+    aws.create(&[NEW_ACCOUNT]);
     assert_eq!(
-        seen.code,
-        "AWS.SimpleQueueService.BatchRequestTooLong;Sender"
-    );
-}
-
-#[test]
-fn a_bad_entry_fails_alone() {
-    let cloud = cloud();
-    let seen = batch(
-        &cloud,
-        &json!([
-            { "Id": "late", "MessageBody": "x", "DelaySeconds": 901 },
-            { "Id": "control", "MessageBody": "\u{1}" },
-            { "Id": "good", "MessageBody": "x", "DelaySeconds": 900 },
-        ]),
-    );
-    let failed: Vec<_> = seen.body["Failed"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|entry| (&entry["Id"], &entry["Code"]))
-        .collect();
-    assert_eq!(
-        failed,
-        [
-            (&json!("late"), &json!("InvalidParameterValue")),
-            (&json!("control"), &json!("InvalidMessageContents"))
-        ]
-    );
-    assert_eq!(seen.body["Successful"][0]["Id"], "good");
-    assert_eq!(cloud.lock().queues.depth(NOW, RETRY_QUEUE_URL).delayed, 1);
-}
-
-#[test]
-fn parameters_of_a_message_are_checked() {
-    let cloud = cloud();
-    let code = |more: Value| {
-        let mut input = json!({ "QueueUrl": RETRY_QUEUE_URL, "MessageBody": "x" });
-        for (name, value) in more.as_object().into_iter().flatten() {
-            input[name] = value.clone();
-        }
-        sqs(&cloud, NOW, "SendMessage", &input).code
-    };
-    assert_eq!(
-        code(json!({ "MessageBody": "" })),
-        "MissingParameter;Sender"
-    );
-    assert_eq!(
-        code(json!({ "MessageBody": "x".repeat(1_048_577) })),
-        "InvalidParameterValue;Sender"
-    );
-    assert_eq!(
-        code(json!({ "DelaySeconds": -1 })),
-        "InvalidParameterValue;Sender"
-    );
-    assert_eq!(
-        code(json!({ "MessageAttributes": { "a": { "DataType": "Text", "StringValue": "x" } } })),
-        "InvalidParameterValue;Sender"
-    );
-    assert_eq!(
-        code(json!({ "MessageAttributes": { "a": { "DataType": "String", "StringValue": "" } } })),
-        "InvalidParameterValue;Sender"
-    );
-    for wrong in [
-        json!({ "MessageAttributes": { "a": { "DataType": "String", "StringValue": "x", "StringListValues": ["x"] } } }),
-        json!({ "MessageSystemAttributes": { "a": { "DataType": "String", "StringValue": "x" } } }),
-        json!({ "MessageSystemAttributes": { "AWSTraceHeader": { "DataType": "Number", "StringValue": "1" } } }),
-        json!({ "MessageDeduplicationId": "only for FIFO queues" }),
-    ] {
-        assert_eq!(code(wrong), "InvalidParameterValue;Sender");
-    }
-    assert_eq!(cloud.lock().queues.depth(NOW, RETRY_QUEUE_URL).total(), 0);
-}
-
-#[test]
-fn visibility_changes_only_for_a_message_in_flight() {
-    let cloud = cloud();
-    let receipt = {
-        let mut state = cloud.lock();
-        let _ = state.queues.send(NOW, RETRY_QUEUE_URL, Draft::text("x"));
-        let received = state
-            .queues
-            .receive(NOW, RETRY_QUEUE_URL, 1)
-            .unwrap_or_default();
-        received.first().and_then(|message| message.receipt.clone())
-    };
-    let change = |now, receipt: &Value, seconds: i64| {
-        sqs(&cloud, now, "ChangeMessageVisibility", &json!({ "QueueUrl": RETRY_QUEUE_URL, "ReceiptHandle": receipt, "VisibilityTimeout": seconds })).code
-    };
-    assert_eq!(
-        change(NOW, &json!(receipt), 43_201),
-        "InvalidParameterValue;Sender"
-    );
-    assert_eq!(change(NOW, &json!(receipt), 43_200), "");
-    assert_eq!(
-        change(Duration::from_secs(1), &json!(receipt), 43_200),
-        "InvalidParameterValue;Sender"
-    );
-    assert_eq!(change(NOW, &json!(receipt), 10), "");
-    assert_eq!(
-        change(Duration::from_secs(10), &json!(receipt), 10),
-        "AWS.SimpleQueueService.MessageNotInflight;Sender"
-    );
-    assert_eq!(
-        change(NOW, &json!("nonsense"), 10),
-        "ReceiptHandleIsInvalid;Sender"
-    );
-    assert_eq!(
-        change(NOW, &json!("receipt-0-of-x"), 10),
-        "InvalidParameterValue;Sender"
-    );
-}
-
-#[test]
-fn visibility_changes_in_a_batch_and_a_bad_entry_fails_alone() {
-    let cloud = cloud();
-    let receipt = {
-        let mut state = cloud.lock();
-        let _ = state.queues.send(NOW, RETRY_QUEUE_URL, Draft::text("x"));
-        let received = state
-            .queues
-            .receive(NOW, RETRY_QUEUE_URL, 1)
-            .unwrap_or_default();
-        received.first().and_then(|message| message.receipt.clone())
-    };
-    let change = |entries: Value| {
-        sqs(
-            &cloud,
-            NOW,
-            "ChangeMessageVisibilityBatch",
-            &json!({ "QueueUrl": RETRY_QUEUE_URL, "Entries": entries }),
-        )
-    };
-    let seen = change(json!([
-        { "Id": "good", "ReceiptHandle": receipt, "VisibilityTimeout": 60 },
-        { "Id": "bad", "ReceiptHandle": "nonsense", "VisibilityTimeout": 60 },
-    ]));
-    assert_eq!(seen.body["Successful"], json!([{ "Id": "good" }]));
-    assert_eq!(
-        (
-            &seen.body["Failed"][0]["Id"],
-            &seen.body["Failed"][0]["Code"]
-        ),
-        (&json!("bad"), &json!("ReceiptHandleIsInvalid"))
-    );
-    let minute = Duration::from_mins(1);
-    assert_eq!(
-        cloud.lock().queues.depth(minute, RETRY_QUEUE_URL).visible,
-        1
-    );
-    assert_eq!(
-        change(json!([])).code,
-        "AWS.SimpleQueueService.EmptyBatchRequest;Sender"
-    );
-    cloud.lock().faults.push(Fault::always(
-        "ChangeMessageVisibilityBatch",
-        FaultKind::Unprocessed("later".to_owned()),
-    ));
-    assert_eq!(
-        change(json!([{ "Id": "a", "ReceiptHandle": receipt, "VisibilityTimeout": 0 }])).body["Failed"]
-            [0]["Code"],
-        "InternalError"
-    );
-}
-
-#[test]
-fn a_queue_is_found_by_name_and_described() {
-    let cloud = cloud();
-    assert_eq!(
-        sqs(
-            &cloud,
-            NOW,
-            "GetQueueUrl",
-            &json!({ "QueueName": "guardduty-enroller-retry" })
-        )
-        .body["QueueUrl"],
-        RETRY_QUEUE_URL
-    );
-    assert_eq!(
-        sqs(&cloud, NOW, "GetQueueUrl", &json!({ "QueueName": "retry" })).status,
-        400
-    );
-    let _ = cloud
-        .lock()
-        .queues
-        .send(NOW, RETRY_QUEUE_URL, Draft::text("x"));
-    let attributes = sqs(
-        &cloud,
-        NOW,
-        "GetQueueAttributes",
-        &json!({ "QueueUrl": RETRY_QUEUE_URL, "AttributeNames": ["All"] }),
-    )
-    .body["Attributes"]
-        .clone();
-    assert_eq!(attributes["ApproximateNumberOfMessages"], "1");
-    assert_eq!(
-        attributes["QueueArn"],
-        "arn:aws:sqs:eu-west-1:222222222222:guardduty-enroller-retry"
-    );
-    assert!(
-        attributes["RedrivePolicy"]
-            .to_string()
-            .contains("guardduty-enroller-dead-letters"),
-        "{attributes}"
-    );
-    assert_eq!(
-        sqs(
-            &cloud,
-            NOW,
-            "GetQueueAttributes",
-            &json!({ "QueueUrl": RETRY_QUEUE_URL, "AttributeNames": ["Nope"] })
-        )
-        .code,
-        "InvalidAttributeName;Sender"
-    );
-}
-
-#[test]
-fn the_checksum_of_attributes_is_that_of_sqs() {
-    // One String attribute `a` = `b`: length and name, length and type, 1, length and value; hashed by another tool.
-    let cloud = cloud();
-    let attribute = Attribute {
-        data_type: "String".to_owned(),
-        string_value: Some("b".to_owned()),
-        binary_value: None,
-    };
-    let sent = sqs(
-        &cloud,
-        NOW,
-        "SendMessage",
-        &json!({ "QueueUrl": RETRY_QUEUE_URL, "MessageBody": "x", "MessageAttributes": { "a": attribute } }),
-    );
-    assert_eq!(
-        sent.body["MD5OfMessageAttributes"],
-        "bef8bf215374a0a228d67533b1a488be"
-    );
-}
-
-// Faults
-
-#[test]
-fn an_error_has_no_effect_and_strikes_as_often_as_told() {
-    let kind = FaultKind::Error {
-        status: 500,
-        code: Some("InternalServerErrorException".to_owned()),
-        message: "Internal server error.".to_owned(),
-    };
-    let cloud = cloud_with(Fault::always("CreateMembers", kind).from(2).first(2));
-    let statuses = [(); 4].map(|()| create(&cloud, &[NEW_ACCOUNT]).status);
-    assert_eq!(statuses, [200, 500, 500, 200]);
-    let faults: Vec<_> = cloud.lock().calls.iter().map(|call| call.fault).collect();
-    assert_eq!(faults, [false, true, true, false]);
-    let fresh = cloud_with(Fault::always(
-        "CreateMembers",
-        FaultKind::Error {
-            status: 403,
-            code: None,
-            message: "no".to_owned(),
-        },
-    ));
-    let seen = create(&fresh, &[NEW_ACCOUNT]);
-    assert_eq!(
-        (
-            seen.status,
-            seen.code.as_str(),
-            status_of(&fresh, NEW_ACCOUNT).as_str()
-        ),
-        (403, "", "none")
-    );
-}
-
-#[test]
-fn a_fault_keeps_to_its_region_and_account() {
-    let kind = FaultKind::Drop { effect: false };
-    let elsewhere = cloud_with(Fault::always("CreateMembers", kind.clone()).in_region("us-east-1"));
-    assert_eq!(create(&elsewhere, &[NEW_ACCOUNT]).status, 200);
-    let somebody = cloud_with(
-        Fault::always("CreateMembers", kind)
-            .in_region(IRELAND)
-            .on_account(OTHER_ACCOUNT),
-    );
-    assert_eq!(create(&somebody, &[NEW_ACCOUNT]).status, 200);
-    assert_eq!(
-        create(&somebody, &[MANAGEMENT_ACCOUNT, OTHER_ACCOUNT]).code,
-        "dropped"
-    );
-}
-
-#[test]
-fn an_account_left_unprocessed_is_no_member_and_the_others_are() {
-    let fault = Fault::always(
-        "CreateMembers",
-        FaultKind::Unprocessed("Internal error".to_owned()),
-    )
-    .on_account(NEW_ACCOUNT);
-    let cloud = cloud_with(fault);
-    let seen = create(&cloud, &[NEW_ACCOUNT, OTHER_ACCOUNT]);
-    assert_eq!(
-        seen.body["unprocessedAccounts"],
-        json!([{ "accountId": NEW_ACCOUNT, "result": "Internal error" }])
-    );
-    assert_eq!(status_of(&cloud, NEW_ACCOUNT), "none");
-    assert_eq!(status_of(&cloud, OTHER_ACCOUNT), "Enabled");
-}
-
-#[test]
-fn an_unprocessed_fault_works_for_the_other_operations_too() {
-    let kind = || FaultKind::Unprocessed("Internal error".to_owned());
-    let cloud = cloud_with(Fault::always("GetMembers", kind()).first(1));
-    create(&cloud, &[NEW_ACCOUNT]);
-    assert_eq!(
-        get(&cloud, NOW, &[NEW_ACCOUNT]).body["unprocessedAccounts"][0]["result"],
+        aws.get(NEW_ACCOUNT)["unprocessedAccounts"][0]["result"],
         "Internal error"
     );
-    assert_eq!(status_of(&cloud, NEW_ACCOUNT), "Enabled");
-    let cloud = cloud_with(Fault::always("SendMessageBatch", kind()).on_account(NEW_ACCOUNT));
-    let seen = batch(
-        &cloud,
-        &json!([{ "Id": "a", "MessageBody": NEW_ACCOUNT }, { "Id": "b", "MessageBody": OTHER_ACCOUNT }]),
+    assert_eq!(aws.status(NEW_ACCOUNT), "Enabled");
+
+    let aws = At::with_fault(fault("SendMessageBatch"));
+    let seen = aws.send(&json!([{ "Id": "a", "MessageBody": NEW_ACCOUNT }, { "Id": "b", "MessageBody": OTHER_ACCOUNT }]),
     );
-    assert_eq!(
-        seen.body["Failed"],
-        json!([{ "Id": "a", "SenderFault": false, "Code": "InternalError", "Message": "Internal error" }])
-    );
+    let failed = json!({ "Id": "a", "SenderFault": false, "Code": "InternalError", "Message": "Internal error" });
+    assert_eq!(seen.body["Failed"], json!([failed]));
     assert_eq!(seen.body["Successful"][0]["Id"], "b");
-    assert_eq!(cloud.lock().queues.depth(NOW, RETRY_QUEUE_URL).total(), 1);
+    assert_eq!(aws.depth().total(), 1);
 }
 
 #[test]
-fn a_delay_lets_the_effect_take_place() {
-    let cloud = cloud_with(Fault::always(
-        "CreateMembers",
-        FaultKind::Delay(Duration::from_secs(9)),
-    ));
-    create(&cloud, &[NEW_ACCOUNT]);
-    assert_eq!(
-        last_call(&cloud).map(|call| call.took),
-        Some(Duration::from_secs(9))
-    );
-    assert_eq!(status_of(&cloud, NEW_ACCOUNT), "Enabled");
-}
-
-#[test]
-fn a_connection_drops_before_or_after_the_effect() {
-    for (effect, expected) in [(false, "none"), (true, "Enabled")] {
-        let cloud = cloud_with(Fault::always("CreateMembers", FaultKind::Drop { effect }));
-        assert_eq!(create(&cloud, &[NEW_ACCOUNT]).code, "dropped");
-        assert_eq!(last_call(&cloud).map(|call| call.status), Some(None));
-        assert_eq!(status_of(&cloud, NEW_ACCOUNT), expected);
-    }
-}
-
-#[test]
-fn an_unreadable_answer_comes_after_the_effect() {
-    for (kind, body) in [
-        (FaultKind::Garbage, "<html>garbage"),
-        (FaultKind::Empty, ""),
-        (FaultKind::WithoutUnprocessedAccounts, "{}"),
+fn an_answer_that_is_late_lost_or_unreadable_comes_after_the_effect_unless_it_is_lost_before() {
+    let delay = Duration::from_secs(9);
+    for (kind, status, text, member) in [
+        (
+            FaultKind::Delay(delay),
+            Some(200),
+            r#"{"unprocessedAccounts":[]}"#,
+            "Enabled",
+        ),
+        (FaultKind::Drop { effect: false }, None, "", "none"),
+        (FaultKind::Drop { effect: true }, None, "", "Enabled"),
+        (FaultKind::Garbage, Some(200), "<html>garbage", "Enabled"),
+        (FaultKind::Empty, Some(200), "", "Enabled"),
+        (
+            FaultKind::WithoutUnprocessedAccounts,
+            Some(200),
+            "{}",
+            "Enabled",
+        ),
     ] {
-        let cloud = cloud_with(Fault::always("CreateMembers", kind));
-        let detector = cloud
+        let took = if kind == FaultKind::Delay(delay) {
+            delay
+        } else {
+            Duration::ZERO
+        };
+        let aws = At::with_fault(Fault::always("CreateMembers", kind.clone()));
+        assert_eq!(aws.create(&[NEW_ACCOUNT]).text, text, "{kind:?}");
+        let call = aws
+            .cloud
             .lock()
-            .guardduty_in(IRELAND)
-            .detector_id
-            .clone()
-            .unwrap_or_default();
-        let input =
-            json!({ "accountDetails": [{ "accountId": NEW_ACCOUNT, "email": "a@example.com" }] })
-                .to_string();
-        let request = request(
-            "guardduty",
-            IRELAND,
-            Method::POST,
-            &format!("/detector/{detector}/member"),
-            "",
-            input,
-        );
-        let reply = cloud.handle(NOW, &request).reply.unwrap_or_default();
-        assert_eq!(
-            (reply.status().as_u16(), reply.body().as_ref()),
-            (200, body.as_bytes())
-        );
-        assert_eq!(status_of(&cloud, NEW_ACCOUNT), "Enabled");
+            .calls
+            .last()
+            .cloned()
+            .map(|call| (call.status, call.took, call.fault));
+        assert_eq!(call, Some((status, took, true)), "{kind:?}");
+        assert_eq!(aws.status(NEW_ACCOUNT), member, "{kind:?}");
     }
 }
