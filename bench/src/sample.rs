@@ -4,9 +4,10 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::{env, fs, io};
 
+use decisions::region::COMMERCIAL;
 use local_aws::function::{self, Log};
 use local_aws::loopback::Loopback;
-use local_aws::{ALL_REGIONS, Cloud, Invocation, RoundTrips, Setup, TestAuthority, Usage};
+use local_aws::{Cloud, Invocation, RoundTrips, Setup, TestAuthority, Usage};
 use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -93,7 +94,7 @@ impl Sample {
         trust: &Trust,
         warm: u32,
     ) -> io::Result<Self> {
-        let regions = ALL_REGIONS.iter().take(scenario.regions.into());
+        let regions = COMMERCIAL.iter().take(scenario.regions.into());
         let regions: Vec<_> = regions.copied().map(str::to_owned).collect();
         let listed = if scenario.asks_for_regions {
             "all".to_owned()

@@ -51,9 +51,7 @@ pub use organization::{Account, Organization};
 pub use queues::{DEAD_LETTER_QUEUE_URL, Depth, Queue, QueueProblem, Queues, RETRY_QUEUE_URL};
 pub use rate::Rate;
 pub use round_trips::{Chain, RoundTrips};
-pub use setup::{
-    ADMIN_ACCOUNT, ALL_REGIONS, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup,
-};
+pub use setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, REGIONS, Setup};
 pub use state::State;
 pub use tls::TestAuthority;
 pub use usage::Usage;

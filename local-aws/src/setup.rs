@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use decisions::region::COMMERCIAL;
+
 use crate::epoch::Epoch;
 
 /// GuardDuty's delegated administrator: the account the function runs in.
@@ -12,50 +14,8 @@ pub const MANAGEMENT_ACCOUNT: &str = "111122223333";
 pub const NEW_ACCOUNT: &str = "444455556666";
 /// A further account of the organization.
 pub const OTHER_ACCOUNT: &str = "555566667777";
-/// The Regions where GuardDuty has an endpoint, those of a cloud by default first.
-pub const ALL_REGIONS: [&str; 34] = [
-    "us-east-1",
-    "eu-west-1",
-    "eu-central-1",
-    "ap-southeast-2",
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-    "ca-central-1",
-    "eu-north-1",
-    "eu-west-2",
-    "eu-west-3",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-southeast-1",
-    "sa-east-1",
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-south-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
-    "ca-west-1",
-    "eu-central-2",
-    "eu-south-1",
-    "eu-south-2",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
-];
 /// The Regions of a cloud by default.
-pub const REGIONS: [&str; 4] = [
-    ALL_REGIONS[0],
-    ALL_REGIONS[1],
-    ALL_REGIONS[2],
-    ALL_REGIONS[3],
-];
+pub const REGIONS: [&str; 4] = [COMMERCIAL[0], COMMERCIAL[1], COMMERCIAL[2], COMMERCIAL[3]];
 
 /// What a cloud looks like at its start. Everything can be changed later through [`crate::Cloud::lock`].
 #[derive(Clone, Debug)]

@@ -20,11 +20,11 @@ pub(crate) fn of(operation: Operation) -> impl Fn(Failure) -> CallError {
 }
 
 /// How a call failed.
-pub(crate) fn failure<E>(error: SdkError<E, HttpResponse>) -> Failure
+pub(crate) fn failure<E>(error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    match &error {
+    match error {
         SdkError::ServiceError(answer) => match answer.err().code() {
             // A 200 whose body cannot be read is an "unhandled" service error to the SDK.
             None if answer.raw().status().is_success() => {

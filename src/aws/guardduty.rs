@@ -107,7 +107,7 @@ impl RegionalGuardDuty {
         self.at_detector(Operation::GetMembers, async |detector_id| {
             let call = self.client.get_members().detector_id(detector_id);
             let reply = call.set_account_ids(Some(ids(accounts))).send().await;
-            let reply = reply.map_err(error::failure)?;
+            let reply = reply.map_err(|error| error::failure(&error))?;
             let members = statuses(reply.members()).collect();
             Ok(answer(detector_id, members, reply.unprocessed_accounts()))
         })
@@ -134,7 +134,7 @@ impl RegionalGuardDuty {
                 .set_account_details(Some(details.collect()))
                 .send()
                 .await;
-            let reply = reply.map_err(error::failure)?;
+            let reply = reply.map_err(|error| error::failure(&error))?;
             Ok(answer(
                 detector_id,
                 BTreeMap::new(),
@@ -158,7 +158,7 @@ impl RegionalGuardDuty {
                 .start_monitoring_members()
                 .detector_id(detector_id);
             let reply = call.set_account_ids(Some(ids(accounts))).send().await;
-            let reply = reply.map_err(error::failure)?;
+            let reply = reply.map_err(|error| error::failure(&error))?;
             Ok(answer(
                 detector_id,
                 BTreeMap::new(),
@@ -179,7 +179,7 @@ impl RegionalGuardDuty {
         self.at_detector(operation, async |detector_id| {
             let call = self.client.describe_organization_configuration();
             let reply = call.detector_id(detector_id).send().await;
-            let reply = reply.map_err(error::failure)?;
+            let reply = reply.map_err(|error| error::failure(&error))?;
             let auto_enable = reply.auto_enable_organization_members();
             Ok(OrganizationSettings {
                 auto_enable: auto_enable.map(|setting| setting.as_str().to_owned()),
@@ -202,7 +202,7 @@ impl RegionalGuardDuty {
                 .only_associated("false")
                 .max_results(MEMBERS_PER_PAGE)
                 .set_next_token(page.map(str::to_owned));
-            let reply = call.send().await.map_err(error::failure)?;
+            let reply = call.send().await.map_err(|error| error::failure(&error))?;
             Ok(MemberPage {
                 status: statuses(reply.members()).collect(),
                 next: error::next_page(page, reply.next_token())?,
@@ -269,7 +269,7 @@ impl RegionalGuardDuty {
         }
         let failed = |failure| self.failed(Operation::ListDetectors, None, failure);
         let reply = self.client.list_detectors().send().await;
-        let reply = reply.map_err(|error| failed(error::failure(error)))?;
+        let reply = reply.map_err(|error| failed(error::failure(&error)))?;
         let first = reply.detector_ids().first().cloned();
         // That there is none is not remembered: someone may be about to enable GuardDuty here.
         self.remember(first.clone());

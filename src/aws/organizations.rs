@@ -37,7 +37,7 @@ impl Organizations {
     pub(crate) async fn describe_account(&self, id: AccountId) -> Result<Account, CallError> {
         let failed = error::of(Operation::DescribeAccount);
         let call = self.client.describe_account().account_id(id.to_string());
-        let reply = call.send().await.map_err(|e| failed(error::failure(e)))?;
+        let reply = call.send().await.map_err(|e| failed(error::failure(&e)))?;
         let described = reply.account().map(account);
         described.ok_or_else(|| failed(Failure::no_answer("the answer has no account")))
     }
@@ -53,7 +53,7 @@ impl Organizations {
             .list_accounts()
             .max_results(ACCOUNTS_PER_PAGE)
             .set_next_token(page.map(str::to_owned));
-        let reply = call.send().await.map_err(|e| failed(error::failure(e)))?;
+        let reply = call.send().await.map_err(|e| failed(error::failure(&e)))?;
         // The SDK reads a success without a body as a list without accounts, and that would be believed.
         let listed = reply.accounts.as_ref();
         let listed = listed

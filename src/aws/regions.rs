@@ -81,7 +81,7 @@ impl EnabledRegions {
                 .region_opt_status_contains(RegionOptStatus::EnabledByDefault)
                 .max_results(REGIONS_PER_PAGE)
                 .set_next_token(page.clone());
-            let reply = call.send().await.map_err(|e| failed(error::failure(e)))?;
+            let reply = call.send().await.map_err(|e| failed(error::failure(&e)))?;
             let names = reply.regions().iter().filter_map(|r| r.region_name());
             regions.extend(names.filter_map(Region::named));
             page = error::next_page(page.as_deref(), reply.next_token()).map_err(&failed)?;

@@ -146,7 +146,7 @@ impl Queue {
             let reply = match call.send().await {
                 Ok(reply) => reply,
                 Err(error) => {
-                    return Err((unsent(&left), said(Operation::SendMessageBatch, error)));
+                    return Err((unsent(&left), said(Operation::SendMessageBatch, &error)));
                 }
             };
             // Only what SQS says it took counts: an entry in neither list is not in the queue.
@@ -207,13 +207,13 @@ impl Queue {
             .set_entries(Some(entries));
         match call.send().await {
             Ok(reply) => reply.failed().iter().map(|f| f.code().to_owned()).collect(),
-            Err(error) => vec![said(Operation::ChangeMessageVisibilityBatch, error)],
+            Err(error) => vec![said(Operation::ChangeMessageVisibilityBatch, &error)],
         }
     }
 }
 
 /// What is said of a call that failed.
-fn said<E>(operation: Operation, failed: SdkError<E, HttpResponse>) -> String
+fn said<E>(operation: Operation, failed: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

@@ -30,7 +30,7 @@ where
     let mut permit = Some(permit);
     let work = async {
         let calls = make_calls(guardduty, &mut enrollment, limiter, &mut permit);
-        let (_, describe) = tokio::join!(calls, describe);
+        let ((), describe) = tokio::join!(calls, describe);
         enrollment.described(describe);
         make_calls(guardduty, &mut enrollment, limiter, &mut permit).await;
     };

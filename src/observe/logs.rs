@@ -7,6 +7,7 @@ use decisions::enrollment::Answer;
 use decisions::pair::PairOutcomes;
 use decisions::queued_pair::QueuedPair;
 use decisions::reason::Reason;
+use decisions::redacted::Redacted;
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
 use decisions::retry::{Request, Wanted};
@@ -203,7 +204,7 @@ fn of(blocked: Option<&Blocked>) -> (Option<&str>, Option<&str>, Option<&str>) {
     let result = blocked.and_then(|blocked| blocked.result.as_ref());
     (
         blocked.map(|blocked| blocked.reason),
-        result.map(|result| result.as_str()),
+        result.map(Redacted::as_str),
         blocked.map(|blocked| blocked.remedy),
     )
 }

@@ -4,29 +4,49 @@ use std::collections::BTreeMap;
 
 use decisions::account::AccountId;
 use decisions::pair::PairOutcomes;
-use serde_json::{Map, Value, json};
+use decisions::reason::Reason;
+use decisions::redacted::Redacted;
+use decisions::region::Region;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// An account's part of the reply.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccountReply<'a> {
+    account_id: AccountId,
+    regions: BTreeMap<&'a Region, PairReply<'a>>,
+}
+
+/// A pair's part. What is `None` is left out.
+#[derive(Serialize)]
+struct PairReply<'a> {
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a Redacted>,
+}
 
 /// An event that names no account to enroll, and why.
 pub(crate) fn ignored(why: &str) -> Value {
     json!({ "ignored": why })
 }
 
-/// `{"accounts": [{"accountId": …, "regions": {"eu-west-1": {"outcome": …, "reason": …, "result": …}}}]}`
+/// What became of each pair.
 pub(crate) fn pairs(outcomes: &PairOutcomes) -> Value {
-    let mut accounts: BTreeMap<AccountId, Map<String, Value>> = BTreeMap::new();
+    let mut accounts: BTreeMap<AccountId, AccountReply<'_>> = BTreeMap::new();
     for (pair, outcome) in outcomes {
-        let mut shown = json!({ "outcome": outcome.status.name() });
-        if let Some(reason) = outcome.reason {
-            shown["reason"] = json!(reason.code());
-        }
-        if let Some(result) = &outcome.result {
-            shown["result"] = json!(result);
-        }
-        let regions = accounts.entry(pair.account).or_default();
-        regions.insert(pair.region.to_string(), shown);
+        let account = accounts.entry(pair.account).or_insert(AccountReply {
+            account_id: pair.account,
+            regions: BTreeMap::new(),
+        });
+        let reply = PairReply {
+            outcome: outcome.status.name(),
+            reason: outcome.reason,
+            result: outcome.result.as_ref(),
+        };
+        account.regions.insert(&pair.region, reply);
     }
-    let accounts = accounts
-        .into_iter()
-        .map(|(account, regions)| json!({ "accountId": account, "regions": regions }));
-    json!({ "accounts": accounts.collect::<Vec<_>>() })
+    json!({ "accounts": accounts.into_values().collect::<Vec<_>>() })
 }

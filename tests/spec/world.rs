@@ -415,7 +415,7 @@ impl World {
         let cloud = self.cloud.lock();
         let messages = cloud.queues.queues[RETRY_QUEUE_URL].messages.iter();
         messages
-            .map(|message| message.visible_at - message.sent)
+            .map(|message| message.visible_at.saturating_sub(message.sent))
             .collect()
     }
 

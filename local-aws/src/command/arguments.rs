@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
-use local_aws::{ALL_REGIONS, Epoch, Fault, Setup};
+use decisions::region::COMMERCIAL;
+use local_aws::{Epoch, Fault, Setup};
 use serde_json::{Value, json};
 
 use crate::population::percents;
@@ -212,15 +213,15 @@ type Regions = Vec<String>;
 /// A number of Regions from the first on, or some by name.
 fn regions(text: &str) -> Result<Regions, String> {
     let names: Vec<_> = match text.parse() {
-        Ok(count) => ALL_REGIONS.get(..count).unwrap_or_default().to_vec(),
+        Ok(count) => COMMERCIAL.get(..count).unwrap_or_default().to_vec(),
         Err(_) => text.split(',').map(str::trim).collect(),
     };
-    match names.iter().find(|name| !ALL_REGIONS.contains(name)) {
+    match names.iter().find(|name| !COMMERCIAL.contains(name)) {
         None if !names.is_empty() => Ok(names.into_iter().map(str::to_owned).collect()),
         _ => Err(format!(
             "write a number from 1 to {}, or some of {}",
-            ALL_REGIONS.len(),
-            ALL_REGIONS.join(", ")
+            COMMERCIAL.len(),
+            COMMERCIAL.join(", ")
         )),
     }
 }
