@@ -44,11 +44,7 @@ struct Failed(Diagnostic);
 
 impl fmt::Debug for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic {
-            error_type,
-            error_message,
-            ..
-        } = &self.0;
+        let Diagnostic { error_type, error_message, .. } = &self.0;
         write!(f, "the invocation failed: {error_type}: {error_message}")
     }
 }
@@ -65,10 +61,7 @@ impl From<Error> for Diagnostic {
             Error::InvalidEvent(_) => "InvalidEvent",
             Error::NotEnqueued(_) => "NotEnqueued",
         };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -82,9 +75,7 @@ fn time_left(deadline_ms: u64) -> Duration {
         return Duration::from_millis(deadline_ms);
     }
     let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(deadline_ms);
-    deadline
-        .duration_since(SystemTime::now())
-        .unwrap_or(Duration::ZERO)
+    deadline.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
 }
 
 fn as_json(mut invocation: LambdaInvocation) -> LambdaInvocation {
@@ -150,10 +141,7 @@ mod tests {
     #[test]
     fn no_time_is_left_after_the_deadline() {
         assert_eq!(time_left(0), Duration::ZERO);
-        assert_eq!(
-            time_left(1_780_000_000_000 - 600_000_000_000),
-            Duration::ZERO
-        );
+        assert_eq!(time_left(1_780_000_000_000 - 600_000_000_000), Duration::ZERO);
         assert!(time_left(u64::from(u32::MAX) * 1_000) > Duration::from_secs(1));
     }
 }

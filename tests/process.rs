@@ -54,19 +54,13 @@ impl Run {
     fn expect_rows_in_the_runbook(&self) {
         let runbook = include_str!("../docs/operations.md");
         let table = runbook.split("\n## Logs\n").nth(1).unwrap();
-        let rows: Vec<&str> = table
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `"))
-            .collect();
+        let rows: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")).collect();
         for line in self.lines() {
             let Some(message) = line["message"].as_str() else {
                 continue;
             };
             let start = message.split([';', ':']).next().unwrap();
-            assert!(
-                rows.iter().any(|row| row.starts_with(start)),
-                "no row for {message:?}"
-            );
+            assert!(rows.iter().any(|row| row.starts_with(start)), "no row for {message:?}");
         }
     }
 
@@ -86,10 +80,7 @@ impl Run {
             let directive = &line["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(directive["Namespace"], "GuardDutyEnroller");
             let dimensions = directive["Dimensions"][0].as_array().unwrap();
-            assert!(
-                dimensions.len() <= 1,
-                "crossed dimensions are paid for one by one: {line}"
-            );
+            assert!(dimensions.len() <= 1, "crossed dimensions are paid for one by one: {line}");
             let dimension = dimensions
                 .first()
                 .map(|name| line[name.as_str().unwrap()].as_str().unwrap().to_owned());
@@ -120,11 +111,8 @@ fn not_enabled(text: &str) -> Fault {
 }
 
 fn error(operation: &str, code: &str, message: &str) -> Fault {
-    let kind = FaultKind::Error {
-        status: 400,
-        code: Some(code.to_owned()),
-        message: message.to_owned(),
-    };
+    let kind =
+        FaultKind::Error { status: 400, code: Some(code.to_owned()), message: message.to_owned() };
     Fault::always(operation, kind)
 }
 
@@ -155,10 +143,7 @@ async fn run_with(
     }
     let child = Command::new(env!("CARGO_BIN_EXE_guardduty-enroller"))
         .env_clear()
-        .envs([
-            ("AWS_ENDPOINT_URL", endpoint),
-            ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
-        ])
+        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_LAMBDA_RUNTIME_API", address.to_string())])
         .envs([
             ("AWS_REGION", "eu-west-1"),
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -204,17 +189,11 @@ async fn run_with(
 #[tokio::test]
 async fn the_real_binary_enrolls_an_account_and_logs_one_summary() {
     let run = run(&cloud_with([]), &[], &[enroll()]).await;
-    assert_eq!(
-        run.reply()["accounts"][0]["regions"]["eu-west-1"],
-        json!({"outcome": "enrolled"})
-    );
+    assert_eq!(run.reply()["accounts"][0]["regions"]["eu-west-1"], json!({"outcome": "enrolled"}));
     let summary = run.line("enrollment attempt ended");
     assert_eq!(summary["level"], "INFO");
     assert_eq!(summary["span"]["requestId"], "request-0");
-    assert_eq!(
-        (&summary["pairs"], &summary["enrolled"]),
-        (&json!(4), &json!(4))
-    );
+    assert_eq!((&summary["pairs"], &summary["enrolled"]), (&json!(4), &json!(4)));
     assert!(summary["timestamp"].is_string());
 }
 
@@ -225,11 +204,7 @@ async fn a_function_that_cannot_hand_a_pair_on_says_so_to_lambda() {
     let run = run(&cloud, &[], &[enroll()]).await;
     let error = run.error();
     assert_eq!(error.error_type, "NotEnqueued");
-    assert!(
-        error.message.contains("4 of 4 messages did not reach"),
-        "{}",
-        error.message
-    );
+    assert!(error.message.contains("4 of 4 messages did not reach"), "{}", error.message);
 }
 
 #[tokio::test]
@@ -244,11 +219,7 @@ async fn a_wrong_configuration_fails_at_start_and_tells_lambda_every_variable() 
     let error = run.error();
     assert_eq!(error.error_type, "InvalidConfiguration");
     for (name, value) in wrong {
-        assert!(
-            error.message.contains(&format!("{name} is {value:?}")),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains(&format!("{name} is {value:?}")), "{}", error.message);
         assert!(run.log.contains(name));
     }
     assert!(cloud.lock().calls.is_empty());
@@ -280,11 +251,7 @@ async fn an_authority_that_is_not_trusted_is_an_error_that_names_the_trust_store
     for run in [all, listed] {
         let error = run.error();
         assert_eq!(error.error_type, "NotEnqueued");
-        for part in [
-            "invalid peer certificate",
-            "the trust store is",
-            "SSL_CERT_FILE",
-        ] {
+        for part in ["invalid peer certificate", "the trust store is", "SSL_CERT_FILE"] {
             assert!(error.message.contains(part), "{part} in {error:?}");
         }
     }
@@ -327,18 +294,14 @@ async fn a_failed_invocation_is_one_line_with_its_type_and_message() {
 async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dry_run_are_not() {
     let text = "Never seen before";
     let cloud = cloud_with([not_enabled(text).in_region("eu-west-1")]);
-    for (payload, count) in [
-        (json!({"reconcile": {"dryRun": true}}), 0),
-        (json!({"reconcile": {}}), 3),
-    ] {
+    for (payload, count) in
+        [(json!({"reconcile": {"dryRun": true}}), 0), (json!({"reconcile": {}}), 3)]
+    {
         let run = run(&cloud, &[], &[payload]).await;
         let pairs = run.lines_with("message", "not enabled after a reconcile");
         assert_eq!(pairs.len(), count);
         for pair in pairs {
-            assert_eq!(
-                (&pair["region"], &pair["result"]),
-                (&json!("eu-west-1"), &json!(text))
-            );
+            assert_eq!((&pair["region"], &pair["result"]), (&json!("eu-west-1"), &json!(text)));
             assert!(pair["accountId"].is_string());
         }
     }
@@ -356,18 +319,11 @@ async fn no_log_line_of_any_level_shows_an_address() {
         let text = "odd address new-account@example.com";
         let cloud = cloud_with([not_enabled(text).in_region("us-east-1")]);
         let run = run(&cloud, &[("AWS_LAMBDA_LOG_LEVEL", level)], &payloads).await;
-        assert!(
-            run.log.contains("enrollment attempt ended"),
-            "{level}: {}",
-            run.log
-        );
+        assert!(run.log.contains("enrollment attempt ended"), "{level}: {}", run.log);
         assert!(run.log.contains("<e-mail>"), "{level}: {}", run.log);
         assert!(!run.log.contains("@example.com"), "{level}: {}", run.log);
         assert!(!run.end.contains('@'), "{level}: {}", run.end);
-        assert_eq!(
-            run.replies[1].as_ref().unwrap_err().error_type,
-            "InvalidEvent"
-        );
+        assert_eq!(run.replies[1].as_ref().unwrap_err().error_type, "InvalidEvent");
         assert!(!format!("{:?}", run.replies).contains('@'));
     }
 }
@@ -392,10 +348,7 @@ async fn an_event_counts_what_became_of_its_pairs_by_reason_and_by_region() {
         ("UnknownAnswers", None, 1),
     ];
     let expected = expected.map(|(name, dimension, value)| {
-        (
-            (name.to_owned(), dimension.map(str::to_owned)),
-            json!(value),
-        )
+        ((name.to_owned(), dimension.map(str::to_owned)), json!(value))
     });
     assert_eq!(run.metrics(), expected.into());
 }
@@ -408,10 +361,7 @@ async fn an_account_that_is_enabled_everywhere_has_a_time_from_its_event_and_ano
     let fault = not_enabled("Internal error").in_region("eu-west-1");
     for (faults, measured) in [(vec![], true), (vec![fault], false)] {
         let run = run(&cloud_with(faults), &[], &[event.clone(), event.clone()]).await;
-        assert_eq!(
-            run.lines_with("message", "enrollment attempt ended").len(),
-            2
-        );
+        assert_eq!(run.lines_with("message", "enrollment attempt ended").len(), 2);
         let measures = run.log.matches("\"SecondsToProtected\":[").count();
         // The second delivery finds the account enabled: nothing new to measure.
         assert_eq!(measures, usize::from(measured));
@@ -423,9 +373,7 @@ async fn an_account_that_is_enabled_everywhere_has_a_time_from_its_event_and_ano
 async fn every_account_of_a_large_batch_is_measured() {
     let ids: Vec<String> = (0..150_u64).map(|n| format!("7{n:011}")).collect();
     let mut setup = Setup::default();
-    let accounts = ids
-        .iter()
-        .map(|id| (id.clone(), format!("a{id}@example.com")));
+    let accounts = ids.iter().map(|id| (id.clone(), format!("a{id}@example.com")));
     setup.accounts.extend(accounts);
     let cloud = Cloud::new(&setup);
     let records = ids.iter().map(|id| {
@@ -439,9 +387,7 @@ async fn every_account_of_a_large_batch_is_measured() {
     let batch = json!({"Records": records.collect::<Vec<_>>()});
     let run = run(&cloud, &[], &[batch]).await;
     let lines = run.lines();
-    let values = lines
-        .iter()
-        .filter_map(|line| line["SecondsToProtected"].as_array());
+    let values = lines.iter().filter_map(|line| line["SecondsToProtected"].as_array());
     assert_eq!(values.map(Vec::len).sum::<usize>(), 150);
 }
 
@@ -449,10 +395,7 @@ async fn every_account_of_a_large_batch_is_measured() {
 async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
     let cloud = cloud_with([]);
     cloud.lock().guardduty_in("eu-west-1").detector_id = None;
-    let payloads = [
-        json!({"reconcile": {"dryRun": true}}),
-        json!({"reconcile": {}}),
-    ];
+    let payloads = [json!({"reconcile": {"dryRun": true}}), json!({"reconcile": {}})];
     let run = run(&cloud, &[], &payloads).await;
     for (name, dimension, value) in [
         ("Gap", None, Some(json!([3.0]))),
@@ -476,11 +419,7 @@ async fn a_complete_reconcile_counts_as_completed() {
 
 #[tokio::test]
 async fn a_gap_is_reported_once_and_not_again_with_the_next_invocation() {
-    let payloads = [
-        json!({"reconcile": {}}),
-        json!({"reconcile": {"dryRun": true}}),
-        enroll(),
-    ];
+    let payloads = [json!({"reconcile": {}}), json!({"reconcile": {"dryRun": true}}), enroll()];
     let run = run(&cloud_with([]), &[], &payloads).await;
     // In all and for each of four Regions.
     assert_eq!(run.log.matches("\"Gap\":[").count(), 1 + 4);
@@ -491,15 +430,9 @@ async fn a_gap_that_nobody_could_count_is_null_and_no_metric_says_zero() {
     let cloud = cloud_with([error("ListAccounts", "AccessDeniedException", "no")]);
     let run = run(&cloud, &[], &[json!({"reconcile": {}})]).await;
     let report = run.reply();
-    assert_eq!(
-        (&report["gap"], &report["complete"]),
-        (&Value::Null, &json!(false))
-    );
+    assert_eq!((&report["gap"], &report["complete"]), (&Value::Null, &json!(false)));
     let ended = run.line("reconcile ended");
-    assert_eq!(
-        (ended.get("gap"), &ended["reason"]),
-        (None, &json!("access-denied"))
-    );
+    assert_eq!((ended.get("gap"), &ended["reason"]), (None, &json!("access-denied")));
     let metrics = run.metrics();
     assert!(!metrics.is_empty());
     assert_eq!(metrics.keys().find(|(name, _)| name == "Gap"), None);

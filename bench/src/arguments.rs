@@ -41,10 +41,7 @@ pub(crate) struct Arguments {
     pub(crate) regions: Vec<u8>,
     /// The memory sizes whose share of the CPU is measured, in MB, or `none`
     #[arg(long, value_delimiter = ',', value_parser = memory)]
-    #[arg(
-        default_value = "128,256,512",
-        default_value_if("quick", "true", "none")
-    )]
+    #[arg(default_value = "128,256,512", default_value_if("quick", "true", "none"))]
     pub(crate) memory: Vec<Option<u32>>,
     /// Measure these binaries instead of building one
     #[arg(long = "bin", value_name = "PATH,…", value_delimiter = ',')]

@@ -34,11 +34,7 @@ pub(crate) struct Contender {
 impl Contender {
     pub(crate) fn new(name: &str, kind: Kind, command: impl Into<Vec<OsString>>) -> Self {
         let (name, command) = (name.to_owned(), command.into());
-        Self {
-            name,
-            kind,
-            command,
-        }
+        Self { name, kind, command }
     }
 
     /// The function in the builds that are named, or else as it is, with the floor; then the peers that are installed.
@@ -46,22 +42,13 @@ impl Contender {
         let mut all = Vec::new();
         for path in &arguments.binaries {
             let program = path.canonicalize()?.into_os_string();
-            all.push(Self::new(
-                &path.to_string_lossy(),
-                Kind::Function,
-                [program],
-            ));
+            all.push(Self::new(&path.to_string_lossy(), Kind::Function, [program]));
         }
         if all.is_empty() {
-            let profile = if arguments.quick {
-                Profile::Same
-            } else {
-                Profile::Release
-            };
-            for (program, name, kind) in [
-                (NAME, NAME, Kind::Function),
-                (FLOOR, "the runtime alone", Kind::Floor),
-            ] {
+            let profile = if arguments.quick { Profile::Same } else { Profile::Release };
+            for (program, name, kind) in
+                [(NAME, NAME, Kind::Function), (FLOOR, "the runtime alone", Kind::Floor)]
+            {
                 profile.build(program).await?;
                 all.push(Self::new(name, kind, [profile.path(program)?.into()]));
             }
@@ -73,19 +60,13 @@ impl Contender {
         let node = ["node".into(), here("bench/node/function.mjs")];
         let peers = [
             (Self::new("boto3", Kind::Peer, boto3), python),
-            (
-                Self::new("Node.js", Kind::Peer, node),
-                here("bench/node/node_modules"),
-            ),
+            (Self::new("Node.js", Kind::Peer, node), here("bench/node/node_modules")),
         ];
         for (peer, needed) in peers.into_iter().filter(|_| !arguments.no_peers) {
             if Path::new(&needed).exists() {
                 all.push(peer);
             } else {
-                crate::say(&format!(
-                    "{} is left out: bench/setup has not installed it",
-                    peer.name
-                ));
+                crate::say(&format!("{} is left out: bench/setup has not installed it", peer.name));
             }
         }
         Ok(all)

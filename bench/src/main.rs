@@ -46,9 +46,7 @@ async fn measure(mut arguments: Arguments) -> io::Result<String> {
     if let Some(memory) = arguments.memory.iter().flatten().next()
         && let Err(error) = Share::new(GROUPS, *memory)
     {
-        say(&format!(
-            "no share of the CPU, which takes root and control groups: {error}"
-        ));
+        say(&format!("no share of the CPU, which takes root and control groups: {error}"));
         arguments.memory.clear();
     }
     let trust = Trust::new()?;
@@ -67,12 +65,7 @@ async fn measure(mut arguments: Arguments) -> io::Result<String> {
     // The same circumstances one after another.
     cells.sort_by_key(|Cell { scenario, .. }| {
         let memory = scenario.memory.map(std::cmp::Reverse);
-        (
-            scenario.round_trip,
-            memory,
-            scenario.regions,
-            scenario.asks_for_regions,
-        )
+        (scenario.round_trip, memory, scenario.regions, scenario.asks_for_regions)
     });
     // Everything once, then everything again: what changes on the machine meets all alike.
     for repetition in 1..=arguments.repetitions {
@@ -82,10 +75,7 @@ async fn measure(mut arguments: Arguments) -> io::Result<String> {
                 "{}, Regions: {regions}, round trip: {round_trip}, CPU of: {cpu}",
                 cell.program
             );
-            say(&format!(
-                "repetition {repetition} of {}: {what}",
-                arguments.repetitions
-            ));
+            say(&format!("repetition {repetition} of {}: {what}", arguments.repetitions));
             let sample = Sample::take(cell.contender, cell.scenario, &trust, arguments.warm).await;
             cell.samples
                 .push(sample.map_err(|error| io::Error::other(format!("{what}: {error}")))?);

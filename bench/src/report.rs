@@ -12,9 +12,7 @@ type Value = fn(&Sample) -> f64;
 const FIGURES: [(&str, Value); 6] = [
     ("start", |sample| sample.start_ms),
     ("first event", |sample| sample.first.ms),
-    ("warm p50", |sample| {
-        percentile(sample.warm.iter().map(|event| event.ms), 50)
-    }),
+    ("warm p50", |sample| percentile(sample.warm.iter().map(|event| event.ms), 50)),
     ("CPU of start and first", |sample| sample.cold_cpu_ms),
     ("CPU warm", |sample| sample.warm_cpu_ms),
     ("memory", |sample| sample.peak_memory_mb),
@@ -71,27 +69,14 @@ fn table(further: &[&'static str]) -> Table {
 
 impl Cell<'_> {
     fn row(&self) -> impl Iterator<Item = String> {
-        [self.program.to_owned()]
-            .into_iter()
-            .chain(self.scenario.cells())
+        [self.program.to_owned()].into_iter().chain(self.scenario.cells())
     }
 
     /// A count of the first events, and of the further ones.
     fn counts(&self, value: fn(&Event) -> Option<u32>) -> String {
-        let first = self
-            .samples
-            .iter()
-            .filter_map(|sample| value(&sample.first));
-        let warm = self
-            .samples
-            .iter()
-            .flat_map(|sample| &sample.warm)
-            .filter_map(value);
-        format!(
-            "{}, {}",
-            figure(first.map(f64::from)),
-            figure(warm.map(f64::from))
-        )
+        let first = self.samples.iter().filter_map(|sample| value(&sample.first));
+        let warm = self.samples.iter().flat_map(|sample| &sample.warm).filter_map(value);
+        format!("{}, {}", figure(first.map(f64::from)), figure(warm.map(f64::from)))
     }
 }
 
@@ -154,11 +139,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_each_repetition_and_to_the_first_program() {
-        let event = Event {
-            ms: 1.0,
-            calls: 4,
-            round_trips: None,
-        };
+        let event = Event { ms: 1.0, calls: 4, round_trips: None };
         let sample = |start_ms| Sample {
             start_ms,
             first: event,

@@ -96,23 +96,14 @@ impl Sample {
     ) -> io::Result<Self> {
         let regions = COMMERCIAL.iter().take(scenario.regions.into());
         let regions: Vec<_> = regions.copied().map(str::to_owned).collect();
-        let listed = if scenario.asks_for_regions {
-            "all".to_owned()
-        } else {
-            regions.join(",")
-        };
-        let mut setup = Setup {
-            regions,
-            ..Setup::default()
-        };
+        let listed = if scenario.asks_for_regions { "all".to_owned() } else { regions.join(",") };
+        let mut setup = Setup { regions, ..Setup::default() };
         let new = (0..=warm).map(|n| (account(n), format!("aws+{n}@example.com")));
         setup.accounts.extend(new);
         let cloud = Cloud::new(&setup);
         let round_trips = RoundTrips::new(Duration::from_millis(scenario.round_trip.into()));
         let mut loopback = Loopback::start(&cloud, 0, FUNCTION_ARN).await?;
-        let aws = loopback
-            .listen_over_tls(&trust.authority, &round_trips)
-            .await?;
+        let aws = loopback.listen_over_tls(&trust.authority, &round_trips).await?;
         let file = |name| trust.folder.path().join(name);
         let mut child = Command::new("/bin/sh")
             .args(["-c", STARTER, "sh"])
@@ -134,18 +125,8 @@ impl Sample {
             .kill_on_drop(true)
             .spawn()?;
         let (process, contender) = (child.id().unwrap_or_default(), contender.kind);
-        let mut run = Run {
-            cloud,
-            loopback,
-            round_trips,
-            contender,
-            scenario,
-            process,
-        };
-        let share = scenario
-            .memory
-            .map(|memory| Share::new(GROUPS, memory))
-            .transpose()?;
+        let mut run = Run { cloud, loopback, round_trips, contender, scenario, process };
+        let share = scenario.memory.map(|memory| Share::new(GROUPS, memory)).transpose()?;
         let log = Log::default();
         log.collect(child.stderr.take());
         let (Some(output), Some(mut input)) = (child.stdout.take(), child.stdin.take()) else {
@@ -169,9 +150,7 @@ impl Sample {
         child.kill().await?;
         ended.map_err(|error| {
             let lines = log.lines();
-            let last = lines
-                .get(lines.len().saturating_sub(20)..)
-                .unwrap_or_default();
+            let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default();
             io::Error::other(format!("{error}\n{}", last.join("\n")))
         })
     }
@@ -224,13 +203,7 @@ impl Run {
         let took = sent.elapsed();
         let chain = self.round_trips.take_longest_chain();
         let reply = reply
-            .map_err(|_| {
-                hangs(if self.loopback.was_taken() {
-                    "answer"
-                } else {
-                    "take"
-                })
-            })?
+            .map_err(|_| hangs(if self.loopback.was_taken() { "answer" } else { "take" }))?
             .map_err(|error| io::Error::other(error.message))?;
         let state = self.cloud.lock();
         let is_enrolled = state.guardduty.values().all(|guardduty| {
@@ -238,9 +211,7 @@ impl Run {
             member.is_some_and(|member| member.relationship_status == "Enabled")
         });
         if !is_enrolled && self.contender != Kind::Floor {
-            return Err(io::Error::other(format!(
-                "account {account} is not enrolled: {reply}"
-            )));
+            return Err(io::Error::other(format!("account {account} is not enrolled: {reply}")));
         }
         let count = |count| u32::try_from(count).ok();
         Ok(Event {

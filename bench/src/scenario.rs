@@ -25,12 +25,7 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// A whole processor, Regions by name.
     pub(crate) fn plain(regions: u8, round_trip: u32) -> Self {
-        Self {
-            regions,
-            asks_for_regions: false,
-            round_trip,
-            memory: None,
-        }
+        Self { regions, asks_for_regions: false, round_trip, memory: None }
     }
 
     /// Regions, round trip, share of the CPU.
@@ -39,23 +34,15 @@ impl Scenario {
         [
             format!("{}{all}", self.regions),
             format!("{} ms", self.round_trip),
-            self.memory
-                .map_or("all".to_owned(), |memory| format!("{memory} MB")),
+            self.memory.map_or("all".to_owned(), |memory| format!("{memory} MB")),
         ]
     }
 }
 
 /// What is measured of a program.
 pub(crate) fn scenarios(arguments: &Arguments, kind: Kind) -> Vec<Scenario> {
-    let Arguments {
-        regions,
-        round_trip: trips,
-        ..
-    } = arguments;
-    let usual = regions
-        .iter()
-        .find(|count| **count == USUAL_REGIONS)
-        .or(regions.last());
+    let Arguments { regions, round_trip: trips, .. } = arguments;
+    let usual = regions.iter().find(|count| **count == USUAL_REGIONS).or(regions.last());
     let usual = *usual.unwrap_or(&USUAL_REGIONS);
     let (regions, trips_here) = match kind {
         Kind::Function => (regions.as_slice(), trips.as_slice()),
@@ -69,16 +56,10 @@ pub(crate) fn scenarios(arguments: &Arguments, kind: Kind) -> Vec<Scenario> {
     }
     let usual = Scenario::plain(usual, trips.last().copied().unwrap_or_default());
     if kind == Kind::Function {
-        scenarios.push(Scenario {
-            asks_for_regions: true,
-            ..usual
-        });
+        scenarios.push(Scenario { asks_for_regions: true, ..usual });
     }
     let sizes = arguments.memory.iter().filter(|memory| memory.is_some());
-    scenarios.extend(sizes.map(|memory| Scenario {
-        memory: *memory,
-        ..usual
-    }));
+    scenarios.extend(sizes.map(|memory| Scenario { memory: *memory, ..usual }));
     scenarios
 }
 

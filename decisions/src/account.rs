@@ -93,9 +93,7 @@ impl Email {
             && domain.contains('.')
             && !domain.starts_with(['.', '-'])
             && !domain.ends_with(['.', '-'])
-            && domain
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+            && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
             && !local.contains(|c: char| c.is_whitespace() || "\"'()<>[]:,\\|%&".contains(c))
     }
 }
@@ -174,14 +172,9 @@ mod tests {
 
     #[test]
     fn debug_output_of_an_account_shows_no_address() {
-        let account = Account {
-            state: State::Active,
-            email: Email::unmasked("secret@example.com"),
-        };
-        assert_eq!(
-            format!("{account:?}"),
-            "Account { state: Active, email: Some(<e-mail>) }"
-        );
+        let account =
+            Account { state: State::Active, email: Email::unmasked("secret@example.com") };
+        assert_eq!(format!("{account:?}"), "Account { state: Active, email: Some(<e-mail>) }");
     }
 
     #[test]

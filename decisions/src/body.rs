@@ -17,11 +17,7 @@ pub(crate) enum Body {
     /// The event that EventBridge could not deliver.
     Undelivered(Redriven),
     /// Lambda's on-failure record, with the event that the function failed at.
-    Failed {
-        event: Redriven,
-        request_id: Option<String>,
-        at: Option<Timestamp>,
-    },
+    Failed { event: Redriven, request_id: Option<String>, at: Option<Timestamp> },
 }
 
 /// What a redriven event asks for.

@@ -72,16 +72,8 @@ impl core::error::Error for CallError {}
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered {
-                code: Some(code),
-                message,
-                ..
-            } => write!(f, "{code}: {message}"),
-            Self::Answered {
-                code: None,
-                status,
-                message,
-            } => write!(f, "HTTP {status}: {message}"),
+            Self::Answered { code: Some(code), message, .. } => write!(f, "{code}: {message}"),
+            Self::Answered { code: None, status, message } => write!(f, "HTTP {status}: {message}"),
             Self::NoAnswer(what) => write!(f, "{what}"),
             Self::NoDetector => f.write_str("GuardDuty has no detector, so it is not enabled here"),
         }
@@ -110,10 +102,7 @@ mod tests {
             code: Some("AccessDeniedException".to_owned()),
             message: Redacted::new("no"),
         });
-        assert_eq!(
-            denied.to_string(),
-            "GetMembers in eu-west-1: AccessDeniedException: no"
-        );
+        assert_eq!(denied.to_string(), "GetMembers in eu-west-1: AccessDeniedException: no");
         let global = CallError {
             operation: Operation::ListRegions,
             region: None,
@@ -124,16 +113,10 @@ mod tests {
 
     #[test]
     fn a_result_has_awss_words_alone_or_says_which_call_got_none() {
-        let bare = error(Failure::Answered {
-            status: 503,
-            code: None,
-            message: Redacted::new("down"),
-        });
+        let bare =
+            error(Failure::Answered { status: 503, code: None, message: Redacted::new("down") });
         assert_eq!(bare.result(), "HTTP 503: down");
         let silent = error(Failure::no_answer("no answer in time"));
-        assert_eq!(
-            silent.result(),
-            "GetMembers in eu-west-1: no answer in time"
-        );
+        assert_eq!(silent.result(), "GetMembers in eu-west-1: no answer in time");
     }
 }

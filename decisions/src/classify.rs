@@ -60,11 +60,7 @@ const ROWS: &[(On, Seen, Reason)] = &[
     (Any, Code("AccessDeniedException"), AccessDenied),
     (Any, Code("AccessDenied"), AccessDenied),
     // docs: Organizations, from an account that is in no organization.
-    (
-        Any,
-        Code("AWSOrganizationsNotInUseException"),
-        NotAdministrator,
-    ),
+    (Any, Code("AWSOrganizationsNotInUseException"), NotAdministrator),
     // docs: Organizations; right after a join it can be a delay.
     (Any, Code("AccountNotFoundException"), AccountNotFound),
     // assumed: a global service cannot be switched off, so the token is bad.
@@ -83,43 +79,19 @@ const ROWS: &[(On, Seen, Reason)] = &[
     (Any, Code("ServiceUnavailable"), Unavailable),
     (Any, Code("ServiceUnavailableException"), Unavailable),
     // docs: the caller is a member of somebody else's administrator.
-    (
-        Any,
-        Text("cannot create members since it is already"),
-        NotAdministrator,
-    ),
+    (Any, Text("cannot create members since it is already"), NotAdministrator),
     // docs, users: success, once GetMembers says `Enabled`.
-    (
-        Any,
-        Text("is already a member or associated member"),
-        NotYetEnabled,
-    ),
+    (Any, Text("is already a member or associated member"), NotYetEnabled),
     // docs
-    (
-        Any,
-        Text("cannot become a member of itself"),
-        AdministratorAccount,
-    ),
+    (Any, Text("cannot become a member of itself"), AdministratorAccount),
     // users: right after a join.
     (Any, Text("is not an associated member"), NotYetAssociated),
     // users: ends about a minute after the management account has enabled GuardDuty in the Region.
-    (
-        Any,
-        Text("must first enable guardduty"),
-        ManagementAccountNotEnabled,
-    ),
+    (Any, Text("must first enable guardduty"), ManagementAccountNotEnabled),
     // docs
-    (
-        Any,
-        Text("exceed the maximum number of allowed members"),
-        MemberLimitReached,
-    ),
+    (Any, Text("exceed the maximum number of allowed members"), MemberLimitReached),
     // docs: the detector was replaced, or somebody else's was looked up.
-    (
-        Any,
-        Text("detectorid is not owned by the current account"),
-        NoDetector,
-    ),
+    (Any, Text("detectorid is not owned by the current account"), NoDetector),
     // users
     (Any, Text("internal error"), InternalError),
     (Any, Text("internal server error"), InternalError),
@@ -134,11 +106,7 @@ const ROWS: &[(On, Seen, Reason)] = &[
     (Any, Http(503), Unavailable),
     (Any, Http(504), Unavailable),
     // docs: GuardDuty answers this call to the delegated administrator only.
-    (
-        To(Operation::DescribeOrganizationConfiguration),
-        Error,
-        NotAdministrator,
-    ),
+    (To(Operation::DescribeOrganizationConfiguration), Error, NotAdministrator),
     // docs: StopMonitoringMembers sets it.
     (Any, Member("disabled"), MemberSuspended),
 ];
@@ -147,10 +115,7 @@ impl On {
     fn includes(self, operation: Operation) -> bool {
         match self {
             Any => true,
-            Global => matches!(
-                operation.service(),
-                Service::Account | Service::Organizations
-            ),
+            Global => matches!(operation.service(), Service::Account | Service::Organizations),
             To(only) => only == operation,
         }
     }
@@ -186,11 +151,9 @@ pub fn error(error: &CallError) -> Reason {
     let (status, code, message) = match &error.failure {
         Failure::NoDetector => return NoDetector,
         Failure::NoAnswer(_) => return Unavailable,
-        Failure::Answered {
-            status,
-            code,
-            message,
-        } => (*status, code.as_deref(), message.as_str().to_lowercase()),
+        Failure::Answered { status, code, message } => {
+            (*status, code.as_deref(), message.as_str().to_lowercase())
+        }
     };
     first(|row, seen| {
         row.0.includes(error.operation)
@@ -228,12 +191,7 @@ mod tests {
     use crate::redacted::Redacted;
 
     fn failed(operation: Operation, failure: Failure) -> CallError {
-        CallError {
-            operation,
-            region: None,
-            detector_id: None,
-            failure,
-        }
+        CallError { operation, region: None, detector_id: None, failure }
     }
 
     fn answered(status: u16, code: Option<&str>, message: &str) -> CallError {
@@ -305,12 +263,7 @@ mod tests {
             (400, Some("ThrottlingException"), "Rate exceeded", Throttled),
             (400, Some("TooManyRequestsException"), "", Throttled),
             (429, None, "", Throttled),
-            (
-                403,
-                Some("AccessDeniedException"),
-                "not authorized",
-                AccessDenied,
-            ),
+            (403, Some("AccessDeniedException"), "not authorized", AccessDenied),
             (
                 403,
                 Some("UnrecognizedClientException"),
@@ -320,18 +273,8 @@ mod tests {
             (403, Some("ExpiredTokenException"), "", Unavailable),
             (403, None, "Forbidden", AccessDenied),
             (400, Some("AccountNotFoundException"), "", AccountNotFound),
-            (
-                400,
-                Some("AWSOrganizationsNotInUseException"),
-                "",
-                NotAdministrator,
-            ),
-            (
-                500,
-                Some("InternalServerErrorException"),
-                "Internal server error.",
-                InternalError,
-            ),
+            (400, Some("AWSOrganizationsNotInUseException"), "", NotAdministrator),
+            (500, Some("InternalServerErrorException"), "Internal server error.", InternalError),
             (500, None, "", InternalError),
             (502, None, "", Unavailable),
             (503, None, "", Unavailable),
@@ -348,10 +291,9 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_is_unavailable_and_a_region_without_a_detector_has_its_own_reason()
     {
-        for (failure, reason) in [
-            (Failure::no_answer("dropped"), Unavailable),
-            (Failure::NoDetector, NoDetector),
-        ] {
+        for (failure, reason) in
+            [(Failure::no_answer("dropped"), Unavailable), (Failure::NoDetector, NoDetector)]
+        {
             assert_eq!(error(&failed(Operation::ListDetectors, failure)), reason);
         }
     }
@@ -365,25 +307,14 @@ mod tests {
             (Operation::ListRegions, Unavailable),
             (Operation::ListDetectors, RegionDisabled),
         ] {
-            assert_eq!(
-                error(&failed(operation, bad_token.clone())),
-                reason,
-                "{operation}"
-            );
+            assert_eq!(error(&failed(operation, bad_token.clone())), reason, "{operation}");
         }
         let odd = bad_request("never seen").failure;
         for (operation, reason) in [
-            (
-                Operation::DescribeOrganizationConfiguration,
-                NotAdministrator,
-            ),
+            (Operation::DescribeOrganizationConfiguration, NotAdministrator),
             (Operation::ListMembers, Unknown),
         ] {
-            assert_eq!(
-                error(&failed(operation, odd.clone())),
-                reason,
-                "{operation}"
-            );
+            assert_eq!(error(&failed(operation, odd.clone())), reason, "{operation}");
         }
     }
 
@@ -411,17 +342,9 @@ mod tests {
             ("Rate exceeded", false),
             (NOT_OURS, false),
         ] {
-            assert_eq!(
-                may_concern_one_account(&bad_request(message)),
-                split,
-                "{message}"
-            );
+            assert_eq!(may_concern_one_account(&bad_request(message)), split, "{message}");
         }
-        assert!(!may_concern_one_account(&answered(
-            400,
-            Some("ThrottlingException"),
-            ""
-        )));
+        assert!(!may_concern_one_account(&answered(400, Some("ThrottlingException"), "")));
         assert!(!may_concern_one_account(&answered(500, None, INVALID)));
         let silent = failed(Operation::CreateMembers, Failure::no_answer(INVALID));
         assert!(!may_concern_one_account(&silent));

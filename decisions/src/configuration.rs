@@ -68,10 +68,7 @@ impl Configuration {
     /// # Errors
     /// If at least one variable is missing or malformed; the error names each.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidConfiguration> {
-        let mut reader = Reader {
-            variable,
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { variable, problems: Vec::new() };
         let administrator = reader.required("ADMIN_ACCOUNT_ID", account);
         let coverage = reader.optional("REGIONS", coverage);
         let excluded = reader.optional("EXCLUDED_ACCOUNTS", accounts);
@@ -102,9 +99,7 @@ impl Configuration {
                     create_members_per_second: create_members_per_second.unwrap_or(1),
                 })
             }
-            _ => Err(InvalidConfiguration {
-                problems: reader.problems,
-            }),
+            _ => Err(InvalidConfiguration { problems: reader.problems }),
         }
     }
 }
@@ -135,9 +130,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 }
 
 fn account(value: &str) -> Result<AccountId, String> {
-    value
-        .parse()
-        .map_err(|_| "expected a 12-digit account id".to_owned())
+    value.parse().map_err(|_| "expected a 12-digit account id".to_owned())
 }
 
 /// An empty list is allowed: CloudFormation cannot leave a variable out.
@@ -148,12 +141,9 @@ fn accounts(value: &str) -> Result<BTreeSet<AccountId>, String> {
     value
         .split(',')
         .map(|id| {
-            id.trim().parse().map_err(|_| {
-                format!(
-                    "{:?} is not a 12-digit account id",
-                    Redacted::new(id.trim())
-                )
-            })
+            id.trim()
+                .parse()
+                .map_err(|_| format!("{:?} is not a 12-digit account id", Redacted::new(id.trim())))
         })
         .collect()
 }
@@ -185,10 +175,7 @@ fn boolean(value: &str) -> Result<bool, String> {
 }
 
 fn rate(value: &str) -> Result<u32, String> {
-    let rate = value
-        .parse()
-        .ok()
-        .filter(|rate| (1..=10_000).contains(rate));
+    let rate = value.parse().ok().filter(|rate| (1..=10_000).contains(rate));
     rate.ok_or_else(|| "expected calls per second, from 1 to 10000".to_owned())
 }
 
@@ -196,10 +183,8 @@ fn rate(value: &str) -> Result<u32, String> {
 fn queue_url(value: &str) -> Result<String, String> {
     let expected =
         "expected a queue URL such as https://sqs.eu-west-1.amazonaws.com/222222222222/name";
-    let rest = value
-        .strip_prefix("https://")
-        .or_else(|| value.strip_prefix("http://"))
-        .ok_or(expected)?;
+    let rest =
+        value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).ok_or(expected)?;
     let parts: Vec<&str> = rest.split('/').collect();
     match parts.as_slice() {
         [host, account, name]
@@ -260,10 +245,7 @@ mod tests {
         assert_eq!(configuration.list_members_per_second, 9);
         assert_eq!(configuration.create_members_per_second, 10_000);
         let regions = ["eu-west-1", "us-east-1"].map(|name| Region::known(name).unwrap());
-        assert_eq!(
-            configuration.coverage,
-            Coverage::Listed(Arc::new(regions.into()))
-        );
+        assert_eq!(configuration.coverage, Coverage::Listed(Arc::new(regions.into())));
         assert_eq!(configuration.excluded.len(), 2);
         assert!(configuration.resume_suspended);
     }
@@ -276,12 +258,7 @@ mod tests {
 
     #[test]
     fn a_template_can_leave_the_exclusions_empty() {
-        assert!(
-            read(&[("EXCLUDED_ACCOUNTS", Some(""))])
-                .unwrap()
-                .excluded
-                .is_empty()
-        );
+        assert!(read(&[("EXCLUDED_ACCOUNTS", Some(""))]).unwrap().excluded.is_empty());
     }
 
     #[test]
@@ -323,13 +300,7 @@ mod tests {
         ] {
             assert!(read(&[("RETRY_QUEUE_URL", Some(bad))]).is_err(), "{bad}");
         }
-        assert!(
-            read(&[(
-                "RETRY_QUEUE_URL",
-                Some("http://127.0.0.1:4566/222222222222/x")
-            )])
-            .is_ok()
-        );
+        assert!(read(&[("RETRY_QUEUE_URL", Some("http://127.0.0.1:4566/222222222222/x"))]).is_ok());
     }
 
     #[test]
@@ -349,10 +320,7 @@ mod tests {
             "LIST_ACCOUNTS_PER_SECOND",
         ] {
             let error = read(&[(name, Some("someone@example.com"))]).unwrap_err();
-            assert!(
-                error.contains("<e-mail>") && !error.contains('@'),
-                "{error}"
-            );
+            assert!(error.contains("<e-mail>") && !error.contains('@'), "{error}");
         }
     }
 

@@ -112,10 +112,7 @@ enum Progress {
     Seen(Result<Membership, Outcome>, Option<String>),
     ToCreate(Email),
     ToResume,
-    Accepted {
-        if_enabled: Status,
-        otherwise: Outcome,
-    },
+    Accepted { if_enabled: Status, otherwise: Outcome },
     Ended(Outcome),
 }
 
@@ -124,11 +121,7 @@ impl Enrollment {
     #[must_use]
     pub fn new(rules: Rules, accounts: impl IntoIterator<Item = AccountId>) -> Self {
         let named = accounts.into_iter().map(|id| (id, Progress::Named));
-        Self {
-            rules,
-            accounts: named.collect(),
-            batches: Vec::new(),
-        }
+        Self { rules, accounts: named.collect(), batches: Vec::new() }
     }
 
     /// What comes next. It stays the same until [`Self::answered`] or [`Self::described`].
@@ -137,11 +130,7 @@ impl Enrollment {
         if !named.is_empty() {
             return Step::Call(Call::GetMembers(named));
         }
-        if self
-            .accounts
-            .values()
-            .any(|p| matches!(p, Progress::Seen(..)))
-        {
+        if self.accounts.values().any(|p| matches!(p, Progress::Seen(..))) {
             return Step::Describe;
         }
         if let Some(batch) = self.batches.last() {
@@ -165,13 +154,8 @@ impl Enrollment {
     }
 
     fn first(&self, is_next: impl Fn(&Progress) -> bool) -> Vec<AccountId> {
-        let next = self
-            .accounts
-            .iter()
-            .filter(|(_, progress)| is_next(progress));
-        next.map(|(id, _)| *id)
-            .take(MAX_ACCOUNTS_PER_CALL)
-            .collect()
+        let next = self.accounts.iter().filter(|(_, progress)| is_next(progress));
+        next.map(|(id, _)| *id).take(MAX_ACCOUNTS_PER_CALL).collect()
     }
 
     fn create(&self, batch: &[AccountId]) -> Call {
@@ -188,11 +172,8 @@ impl Enrollment {
             let Progress::Seen(membership, detector_id) = progress else {
                 continue;
             };
-            let action = Action::of(
-                &describe(*id),
-                membership.clone(),
-                self.rules.resume_suspended,
-            );
+            let action =
+                Action::of(&describe(*id), membership.clone(), self.rules.resume_suspended);
             *progress = match action {
                 Action::End(mut outcome) => {
                     outcome.detector_id = outcome.detector_id.or(detector_id.take());
@@ -229,13 +210,7 @@ impl Enrollment {
             (Some(error), [(id, email)]) if !email.keeps_guardduty_rule() => {
                 let outcome = Outcome::because(Reason::EmailRejected).saying(&error.result());
                 let detector_id = error.detector_id.clone();
-                self.end(
-                    *id,
-                    Outcome {
-                        detector_id,
-                        ..outcome
-                    },
-                );
+                self.end(*id, Outcome { detector_id, ..outcome });
             }
             (Some(_), [_, _, ..]) => self.batches.extend(split(details)),
             _ => {
@@ -253,13 +228,9 @@ impl Enrollment {
             return;
         };
         *progress = match (core::mem::replace(progress, Progress::Named), answer) {
-            (
-                Progress::Accepted {
-                    if_enabled,
-                    otherwise,
-                },
-                _,
-            ) => Progress::Ended(confirmed(id, if_enabled, otherwise, answer)),
+            (Progress::Accepted { if_enabled, otherwise }, _) => {
+                Progress::Ended(confirmed(id, if_enabled, otherwise, answer))
+            }
             (_, Err(error)) => Progress::Seen(Err(rules.failed(error)), None),
             (_, Ok(answer)) => {
                 let status = answer.members.get(&id).map(String::as_str);
@@ -287,13 +258,7 @@ impl Enrollment {
         let otherwise = outcome.at(&answer.detector_id);
         // "Already a member" is pending too: it counts only once GetMembers says `Enabled`.
         if otherwise.status == Status::Pending {
-            self.accounts.insert(
-                id,
-                Progress::Accepted {
-                    if_enabled,
-                    otherwise,
-                },
-            );
+            self.accounts.insert(id, Progress::Accepted { if_enabled, otherwise });
         } else {
             self.end(id, otherwise);
         }
@@ -306,13 +271,10 @@ impl Enrollment {
     /// One outcome for each account. Those that are not done yet have met the deadline.
     #[must_use]
     pub fn finish(self) -> BTreeMap<AccountId, Outcome> {
-        let outcomes = self
-            .accounts
-            .into_iter()
-            .map(|(id, progress)| match progress {
-                Progress::Ended(outcome) => (id, outcome),
-                _ => (id, Outcome::because(Reason::Deadline)),
-            });
+        let outcomes = self.accounts.into_iter().map(|(id, progress)| match progress {
+            Progress::Ended(outcome) => (id, outcome),
+            _ => (id, Outcome::because(Reason::Deadline)),
+        });
         outcomes.collect()
     }
 }
@@ -327,31 +289,22 @@ fn confirmed(
     let seen = match answer {
         Ok(answer) => match answer.members.get(&id) {
             Some(status) if Membership::of(status) == Membership::Enabled => {
-                return Outcome {
-                    status: if_enabled,
-                    reason: None,
-                    result: None,
-                    ..otherwise
-                };
+                return Outcome { status: if_enabled, reason: None, result: None, ..otherwise };
             }
             Some(status) => Some(Redacted::new(&format!("relationshipStatus is {status}"))),
             None => answer.unprocessed.get(&id).cloned(),
         },
         Err(error) => Some(Redacted::new(&error.result())),
     };
-    Outcome {
-        result: otherwise.result.or(seen),
-        ..otherwise
-    }
+    Outcome { result: otherwise.result.or(seen), ..otherwise }
 }
 
 /// Halves a batch that failed. If some of its addresses break GuardDuty's rule, these are the first half, so that the
 /// good accounts pass with the next call.
 fn split(details: &[(AccountId, Email)]) -> [Vec<AccountId>; 2] {
     let ids = |details: &[&(AccountId, Email)]| details.iter().map(|(id, _)| *id).collect();
-    let (mut good, mut bad): (Vec<_>, Vec<_>) = details
-        .iter()
-        .partition(|(_, email)| email.keeps_guardduty_rule());
+    let (mut good, mut bad): (Vec<_>, Vec<_>) =
+        details.iter().partition(|(_, email)| email.keeps_guardduty_rule());
     if good.is_empty() || bad.is_empty() {
         good.append(&mut bad);
         bad = good.split_off(good.len() / 2);
@@ -367,10 +320,7 @@ mod tests {
     use crate::account::State;
     use crate::operation::Operation;
 
-    const RULES: Rules = Rules {
-        resume_suspended: true,
-        skip_without_detector: false,
-    };
+    const RULES: Rules = Rules { resume_suspended: true, skip_without_detector: false };
 
     const ALREADY: &str = "the given account ID is already a member or associated member";
 
@@ -383,16 +333,10 @@ mod tests {
     }
 
     fn active(address: &str) -> Account {
-        Account {
-            state: State::Active,
-            email: Email::unmasked(address),
-        }
+        Account { state: State::Active, email: Email::unmasked(address) }
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "it is handed over as a function that can fail"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "it is handed over as a function that can fail")]
     fn good(_: AccountId) -> Result<Account, Outcome> {
         Ok(active("good@example.com"))
     }
@@ -415,15 +359,10 @@ mod tests {
     }
 
     fn answer(members: &[(usize, &str)], unprocessed: &[(usize, &str)]) -> Answer {
-        let texts = unprocessed
-            .iter()
-            .map(|(n, text)| (id(*n), Redacted::new(text)));
+        let texts = unprocessed.iter().map(|(n, text)| (id(*n), Redacted::new(text)));
         Answer {
             detector_id: "d1".to_owned(),
-            members: members
-                .iter()
-                .map(|(n, status)| (id(*n), (*status).to_owned()))
-                .collect(),
+            members: members.iter().map(|(n, status)| (id(*n), (*status).to_owned())).collect(),
             unprocessed: texts.collect(),
         }
     }
@@ -467,10 +406,7 @@ mod tests {
             1 => Ok(answer(&[], &[])),
             _ => Ok(answer(&[(0, "Enabled")], &[])),
         });
-        assert_eq!(
-            calls.get(1),
-            Some(&Call::StartMonitoringMembers(vec![id(0)]))
-        );
+        assert_eq!(calls.get(1), Some(&Call::StartMonitoringMembers(vec![id(0)])));
         assert_eq!(outcomes.get(&id(0)), Some(&Outcome::enrolled().at("d1")));
     }
 
@@ -483,12 +419,7 @@ mod tests {
         });
         let late = Outcome::because(Reason::NotYetEnabled).saying("relationshipStatus is Created");
         let failed = Outcome::because(Reason::InternalError).saying("Internal error");
-        let expected = [
-            late,
-            failed,
-            Outcome::already_enabled(),
-            Outcome::already_enabled(),
-        ];
+        let expected = [late, failed, Outcome::already_enabled(), Outcome::already_enabled()];
         let expected = expected.map(|outcome| outcome.at("d1"));
         assert!(outcomes.into_values().eq(expected));
     }
@@ -499,9 +430,7 @@ mod tests {
             1 => Ok(answer(&[], &[(0, ALREADY)])),
             _ => Ok(answer(&[(0, "Created")], &[])),
         });
-        let pending = Outcome::because(Reason::NotYetEnabled)
-            .saying(ALREADY)
-            .at("d1");
+        let pending = Outcome::because(Reason::NotYetEnabled).saying(ALREADY).at("d1");
         assert_eq!(outcomes.get(&id(0)), Some(&pending));
     }
 
@@ -512,14 +441,8 @@ mod tests {
             Call::GetMembers(ids) | Call::StartMonitoringMembers(ids) => ("look", ids.len()),
             Call::CreateMembers(details) => ("create", details.len()),
         });
-        let expected = [
-            ("look", 50),
-            ("look", 1),
-            ("create", 50),
-            ("look", 50),
-            ("create", 1),
-            ("look", 1),
-        ];
+        let expected =
+            [("look", 50), ("look", 1), ("create", 50), ("look", 50), ("create", 1), ("look", 1)];
         assert!(sizes.eq(expected));
     }
 
@@ -539,11 +462,7 @@ mod tests {
     #[test]
     fn a_bad_address_is_found_by_two_more_calls_and_refused() {
         let described = |account| {
-            let address = if account == id(7) {
-                "o'brien@example.com"
-            } else {
-                "good@example.com"
-            };
+            let address = if account == id(7) { "o'brien@example.com" } else { "good@example.com" };
             Ok(active(address))
         };
         let (calls, outcomes) = play(50, described, |_, call| match call {
@@ -554,13 +473,9 @@ mod tests {
             }
             _ => Ok(answer(&[], &[])),
         });
-        let creates = calls
-            .iter()
-            .filter(|call| matches!(call, Call::CreateMembers(_)));
+        let creates = calls.iter().filter(|call| matches!(call, Call::CreateMembers(_)));
         assert_eq!(creates.count(), 3);
-        let rejected = outcomes
-            .values()
-            .filter(|o| o.reason == Some(Reason::EmailRejected));
+        let rejected = outcomes.values().filter(|o| o.reason == Some(Reason::EmailRejected));
         assert_eq!(rejected.count(), 1);
     }
 
@@ -575,28 +490,20 @@ mod tests {
                 }
                 _ => Ok(answer(&[], &[])),
             });
-            let creates = calls
-                .iter()
-                .filter(|call| matches!(call, Call::CreateMembers(_)));
+            let creates = calls.iter().filter(|call| matches!(call, Call::CreateMembers(_)));
             assert!(creates.count() <= 13);
-            let unknown = outcomes
-                .iter()
-                .filter(|(_, o)| o.reason == Some(Reason::Unknown));
+            let unknown = outcomes.iter().filter(|(_, o)| o.reason == Some(Reason::Unknown));
             assert!(unknown.map(|(account, _)| *account).eq([id(bad)]));
         }
     }
 
     #[test]
     fn a_batch_is_split_into_good_and_bad_addresses_or_halved() {
-        let details: Vec<_> = [
-            "good@example.com",
-            "o'brien@example.com",
-            "fine@example.com",
-        ]
-        .into_iter()
-        .enumerate()
-        .map(|(n, address)| (id(n), email(address)))
-        .collect();
+        let details: Vec<_> = ["good@example.com", "o'brien@example.com", "fine@example.com"]
+            .into_iter()
+            .enumerate()
+            .map(|(n, address)| (id(n), email(address)))
+            .collect();
         assert_eq!(split(&details), [vec![id(1)], vec![id(0), id(2)]]);
         for address in ["good@example.com", "o'brien@example.com"] {
             for size in 2..=50 {
@@ -617,35 +524,22 @@ mod tests {
         let Step::Call(look) = look else { return };
         enrollment.answered(&look, &Ok(answer(&[(0, "Enabled")], &[])));
         enrollment.described(good);
-        let expected = [
-            Outcome::already_enabled().at("d1"),
-            Outcome::because(Reason::Deadline),
-        ];
+        let expected = [Outcome::already_enabled().at("d1"), Outcome::because(Reason::Deadline)];
         assert!(enrollment.finish().into_values().eq(expected));
     }
 
     #[test]
     fn the_rules_say_how_a_pair_ends_without_a_detector() {
         for (skip_without_detector, status) in [(false, Status::Refused), (true, Status::Skipped)] {
-            let rules = Rules {
-                skip_without_detector,
-                ..RULES
-            };
+            let rules = Rules { skip_without_detector, ..RULES };
             let outcome = rules.failed(&error(Failure::NoDetector));
-            assert_eq!(
-                (outcome.status, outcome.reason),
-                (status, Some(Reason::NoDetector))
-            );
+            assert_eq!((outcome.status, outcome.reason), (status, Some(Reason::NoDetector)));
         }
     }
 
     #[test]
     fn only_texts_that_this_version_does_not_know_are_unknown() {
-        let texts = [
-            (0, "Internal error"),
-            (1, "Never seen"),
-            (2, "is not an associated member"),
-        ];
+        let texts = [(0, "Internal error"), (1, "Never seen"), (2, "is not an associated member")];
         let answer = answer(&[], &texts);
         assert!(answer.unknown().map(|(account, _)| account).eq([id(1)]));
     }

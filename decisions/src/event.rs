@@ -102,10 +102,7 @@ impl Event {
     /// If it is of an unknown kind, or without a usable 12-digit account id.
     pub fn of(value: &Value) -> Result<Self, InvalidEvent> {
         let Value::Object(event) = value else {
-            return Err(InvalidEvent(format!(
-                "the event is {}; {EXPECTED}",
-                kind(value)
-            )));
+            return Err(InvalidEvent(format!("the event is {}; {EXPECTED}", kind(value))));
         };
         if let Some(accounts) = event.get("accounts") {
             return operator_call(event, accounts).map(Self::NewAccounts);
@@ -118,10 +115,7 @@ impl Event {
         }
         match event.get("detail") {
             Some(Value::Object(detail)) => from_event_bridge(event, detail),
-            Some(other) => Err(InvalidEvent(format!(
-                "detail is {}; {EXPECTED}",
-                kind(other)
-            ))),
+            Some(other) => Err(InvalidEvent(format!("detail is {}; {EXPECTED}", kind(other)))),
             None => Err(InvalidEvent(format!(
                 "the event has no detail, accounts, reconcile or Records; {EXPECTED}"
             ))),
@@ -152,11 +146,8 @@ fn operator_call(
             listed.len()
         )));
     }
-    let mut new = NewAccounts {
-        accounts: Vec::with_capacity(listed.len()),
-        event_id: None,
-        time: None,
-    };
+    let mut new =
+        NewAccounts { accounts: Vec::with_capacity(listed.len()), event_id: None, time: None };
     for (index, value) in listed.iter().enumerate() {
         let id = account_id(value, &format!("accounts[{index}]"))?;
         if new.accounts.iter().all(|known| known.id != id) {
@@ -170,21 +161,13 @@ fn operator_call(
 fn reconcile(event: &Map<String, Value>, request: &Value) -> Result<Reconcile, InvalidEvent> {
     let expected = "expected {\"reconcile\": {}} or {\"reconcile\": {\"dryRun\": true}}";
     if event.len() > 1 {
-        return Err(InvalidEvent(format!(
-            "a reconcile takes nothing else; {expected}"
-        )));
+        return Err(InvalidEvent(format!("a reconcile takes nothing else; {expected}")));
     }
     if !request.is_object() {
-        return Err(InvalidEvent(format!(
-            "reconcile is {}; {expected}",
-            kind(request)
-        )));
+        return Err(InvalidEvent(format!("reconcile is {}; {expected}", kind(request))));
     }
     serde_json::from_value(request.clone()).map_err(|error| {
-        InvalidEvent(format!(
-            "reconcile: {}; {expected}",
-            Redacted::new(&error.to_string())
-        ))
+        InvalidEvent(format!("reconcile: {}; {expected}", Redacted::new(&error.to_string())))
     })
 }
 
@@ -223,10 +206,9 @@ fn from_event_bridge(
         (CONTROL_TOWER, "UpdateManagedAccount") => {
             managed(&details(detail)?, "updateManagedAccountStatus")?
         }
-        (ORGANIZATIONS | CONTROL_TOWER, other) => Found::Nothing(format!(
-            "{} of {source} is not the join of an account",
-            quoted(other)
-        )),
+        (ORGANIZATIONS | CONTROL_TOWER, other) => {
+            Found::Nothing(format!("{} of {source} is not the join of an account", quoted(other)))
+        }
         _ => {
             return Err(InvalidEvent(format!(
                 "detail.eventSource {} with detail.eventName {} is not known; expected an event of {ORGANIZATIONS} or {CONTROL_TOWER}",
@@ -275,10 +257,7 @@ fn details(detail: &Map<String, Value>) -> Result<Map<String, Value>, InvalidEve
 /// An account id and, perhaps, an address from one object.
 fn joined(object: &Map<String, Value>, path: &str) -> Result<NewAccount, InvalidEvent> {
     let id = object.get("accountId").unwrap_or(&Value::Null);
-    Ok(NewAccount {
-        id: account_id(id, &format!("{path}.accountId"))?,
-        email: email(object),
-    })
+    Ok(NewAccount { id: account_id(id, &format!("{path}.accountId"))?, email: email(object) })
 }
 
 /// The layout of this event is not published: the id is looked for in the details themselves, then one level
@@ -291,11 +270,7 @@ fn joined_organization(details: &Map<String, Value>) -> Result<NewAccount, Inval
     };
     let mut candidates = here(details);
     if candidates.is_empty() {
-        candidates = details
-            .values()
-            .filter_map(Value::as_object)
-            .flat_map(here)
-            .collect();
+        candidates = details.values().filter_map(Value::as_object).flat_map(here).collect();
     }
     let path = "serviceEventDetails.accountId";
     let mut found: Option<NewAccount> = None;
@@ -354,18 +329,15 @@ fn failure(status: &Map<String, Value>, why: &str) -> Found {
 
 fn email(object: &Map<String, Value>) -> Option<Email> {
     let keys = ["email", "accountEmail"];
-    keys.iter()
-        .filter_map(|key| object.get(*key)?.as_str())
-        .find_map(Email::unmasked)
+    keys.iter().filter_map(|key| object.get(*key)?.as_str()).find_map(Email::unmasked)
 }
 
 fn name<'a>(detail: &'a Map<String, Value>, key: &str) -> Result<&'a str, InvalidEvent> {
     match detail.get(key) {
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(InvalidEvent(format!(
-            "detail.{key} is {}; expected a string",
-            kind(other)
-        ))),
+        Some(other) => {
+            Err(InvalidEvent(format!("detail.{key} is {}; expected a string", kind(other))))
+        }
         None => Err(InvalidEvent(format!("detail.{key} is missing; {EXPECTED}"))),
     }
 }
@@ -373,19 +345,14 @@ fn name<'a>(detail: &'a Map<String, Value>, key: &str) -> Result<&'a str, Invali
 fn object(value: Option<&Value>, path: &str) -> Result<Map<String, Value>, InvalidEvent> {
     match value {
         Some(Value::Object(object)) => Ok(object.clone()),
-        Some(other) => Err(InvalidEvent(format!(
-            "{path} is {}; expected an object",
-            kind(other)
-        ))),
+        Some(other) => Err(InvalidEvent(format!("{path} is {}; expected an object", kind(other)))),
         None => Err(InvalidEvent(format!("{path} is missing"))),
     }
 }
 
 fn account_id(value: &Value, path: &str) -> Result<AccountId, InvalidEvent> {
     let wrong = |what: String| {
-        InvalidEvent(format!(
-            "{path} is {what}; expected a string of exactly 12 digits"
-        ))
+        InvalidEvent(format!("{path} is {what}; expected a string of exactly 12 digits"))
     };
     match value {
         Value::String(text) => text.parse().map_err(|_| wrong(quoted(text))),

@@ -134,10 +134,7 @@ mod tests {
     }
 
     fn account(state: State) -> Account {
-        Account {
-            state,
-            email: Some(email()),
-        }
+        Account { state, email: Some(email()) }
     }
 
     const LATE: Membership = Membership::NotEnabled(Reason::NotYetEnabled);
@@ -191,28 +188,19 @@ mod tests {
             (State::Unknown("NEW".to_owned()), Reason::Unknown),
         ] {
             let outcome = ended(&Ok(account(state)), Membership::Absent);
-            assert_eq!(
-                (outcome.status, outcome.reason),
-                (Status::Deferred, Some(reason))
-            );
+            assert_eq!((outcome.status, outcome.reason), (Status::Deferred, Some(reason)));
         }
     }
 
     #[test]
     fn an_account_that_organizations_does_not_describe_is_never_created() {
         let not_found = Outcome::because(Reason::AccountNotFound);
-        assert_eq!(
-            ended(&Err(not_found.clone()), Membership::Absent),
-            not_found
-        );
+        assert_eq!(ended(&Err(not_found.clone()), Membership::Absent), not_found);
     }
 
     #[test]
     fn an_account_without_an_address_is_refused() {
-        let bare = Account {
-            state: State::Active,
-            email: None,
-        };
+        let bare = Account { state: State::Active, email: None };
         let outcome = ended(&Ok(bare), Membership::Absent);
         assert_eq!(outcome.reason, Some(Reason::EmailRejected));
     }
@@ -250,10 +238,9 @@ mod tests {
             let found = Membership::found(status, text);
             assert_eq!(found, Ok(membership), "{status:?} {text:?}");
         }
-        for (text, reason) in [
-            ("Internal error", Reason::InternalError),
-            ("Rate exceeded", Reason::Throttled),
-        ] {
+        for (text, reason) in
+            [("Internal error", Reason::InternalError), ("Rate exceeded", Reason::Throttled)]
+        {
             let outcome = Outcome::because(reason).saying(text);
             assert_eq!(Membership::found(None, Some(text)), Err(outcome));
         }

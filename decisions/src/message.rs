@@ -21,9 +21,7 @@ impl Message {
     pub(crate) fn of(record: &Value) -> Option<Self> {
         let text = |name: &str| record.get(name).and_then(Value::as_str).map(str::to_owned);
         let receives = record.pointer("/attributes/ApproximateReceiveCount");
-        let receives = receives
-            .and_then(Value::as_str)
-            .and_then(|count| count.parse().ok());
+        let receives = receives.and_then(Value::as_str).and_then(|count| count.parse().ok());
         Some(Self {
             id: text("messageId")?,
             receipt_handle: text("receiptHandle"),

@@ -25,12 +25,7 @@ pub struct Outcome {
 
 impl Outcome {
     const fn of(status: Status, reason: Option<Reason>) -> Self {
-        Self {
-            status,
-            reason,
-            result: None,
-            detector_id: None,
-        }
+        Self { status, reason, result: None, detector_id: None }
     }
 
     /// The pair was made a member and seen `Enabled`.
@@ -63,28 +58,19 @@ impl Outcome {
     /// The same, explained by AWS's words or by what was seen.
     #[must_use]
     pub fn saying(self, text: &str) -> Self {
-        Self {
-            result: Some(Redacted::new(text)),
-            ..self
-        }
+        Self { result: Some(Redacted::new(text)), ..self }
     }
 
     /// The same, at a detector.
     #[must_use]
     pub fn at(self, detector_id: &str) -> Self {
-        Self {
-            detector_id: Some(detector_id.to_owned()),
-            ..self
-        }
+        Self { detector_id: Some(detector_id.to_owned()), ..self }
     }
 
     /// The same, but nothing follows.
     #[must_use]
     pub(crate) fn skipped(self) -> Self {
-        Self {
-            status: Status::Skipped,
-            ..self
-        }
+        Self { status: Status::Skipped, ..self }
     }
 }
 
@@ -99,10 +85,7 @@ mod tests {
         for &reason in Reason::ALL {
             let outcome = Outcome::because(reason);
             assert_eq!(outcome.reason, Some(reason));
-            assert!(!matches!(
-                outcome.status,
-                Status::Enrolled | Status::AlreadyEnabled
-            ));
+            assert!(!matches!(outcome.status, Status::Enrolled | Status::AlreadyEnabled));
         }
     }
 }

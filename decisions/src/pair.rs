@@ -37,13 +37,9 @@ impl Pairs {
 
     /// Adds a new account in each Region.
     pub(crate) fn add_everywhere(&mut self, new: &NewAccount, regions: &BTreeSet<Region>) {
-        self.addresses
-            .extend(new.email.clone().map(|email| (new.id, email)));
+        self.addresses.extend(new.email.clone().map(|email| (new.id, email)));
         for region in regions {
-            self.add(Pair {
-                account: new.id,
-                region: region.clone(),
-            });
+            self.add(Pair { account: new.id, region: region.clone() });
         }
     }
 }

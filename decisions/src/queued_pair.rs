@@ -146,12 +146,7 @@ mod tests {
         assert_eq!(record(&Outcome::already_enabled()), None);
         for &reason in Reason::ALL {
             let follows = reason.status() != Status::Skipped;
-            assert_eq!(
-                record(&Outcome::because(reason)).is_some(),
-                follows,
-                "{}",
-                reason.code()
-            );
+            assert_eq!(record(&Outcome::because(reason)).is_some(), follows, "{}", reason.code());
         }
     }
 }

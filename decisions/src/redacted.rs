@@ -93,10 +93,7 @@ mod tests {
     #[test]
     fn an_address_inside_a_text_is_taken_out_and_the_rest_is_kept() {
         for (raw, safe) in [
-            (
-                "Invalid value a.b+c@example.com for email",
-                "Invalid value <e-mail> for email",
-            ),
+            ("Invalid value a.b+c@example.com for email", "Invalid value <e-mail> for email"),
             ("x@y.z, and a@b.co", "<e-mail>, and <e-mail>"),
             ("x@y.z", "<e-mail>"),
             ("Internal error", "Internal error"),
@@ -117,10 +114,9 @@ mod tests {
             "secret@one@example.com",
             "sécret@exämple.com",
         ] {
-            for text in [
-                format!("bad address {address} given"),
-                format!("{{\"email\":\"{address}\"}}"),
-            ] {
+            for text in
+                [format!("bad address {address} given"), format!("{{\"email\":\"{address}\"}}")]
+            {
                 let safe = Redacted::new(&text);
                 assert!(!safe.as_str().contains("ecret"), "{text} → {safe}");
                 assert!(!safe.as_str().contains("xample"), "{text} → {safe}");

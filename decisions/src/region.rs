@@ -50,12 +50,8 @@ pub const COMMERCIAL: [&str; 34] = [
 ];
 
 /// Regions of `GovCloud` and China with a GuardDuty endpoint (the same source).
-const OTHER_PARTITIONS: [&str; 4] = [
-    "cn-north-1",
-    "cn-northwest-1",
-    "us-gov-east-1",
-    "us-gov-west-1",
-];
+const OTHER_PARTITIONS: [&str; 4] =
+    ["cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1"];
 
 impl Region {
     /// A Region that a person typed: it must be one where GuardDuty has an endpoint, because a misspelt Region still
@@ -124,10 +120,7 @@ mod tests {
     fn a_misspelt_region_is_not_known() {
         assert_eq!(Region::known("eu-wset-1"), None);
         assert_eq!(Region::known("EU-WEST-1"), None);
-        assert_eq!(
-            Region::known("eu-west-1").map(|r| r.to_string()),
-            Some("eu-west-1".to_owned())
-        );
+        assert_eq!(Region::known("eu-west-1").map(|r| r.to_string()), Some("eu-west-1".to_owned()));
     }
 
     #[test]
@@ -141,14 +134,7 @@ mod tests {
     fn a_region_newer_than_the_list_is_accepted_if_aws_names_it() {
         assert!(Region::known("eu-east-9").is_none());
         assert!(Region::named("eu-east-9").is_some());
-        for bad in [
-            "",
-            "global",
-            "eu-west",
-            "eu--west-1",
-            "evil.example.com/a-b-c",
-            "EU-WEST-1",
-        ] {
+        for bad in ["", "global", "eu-west", "eu--west-1", "evil.example.com/a-b-c", "EU-WEST-1"] {
             assert!(Region::named(bad).is_none(), "{bad}");
         }
     }

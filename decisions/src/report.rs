@@ -151,11 +151,7 @@ impl Blocked {
     #[must_use]
     pub fn by(outcome: &Outcome) -> Self {
         let reason = outcome.reason.unwrap_or(Reason::Unknown);
-        Self {
-            reason: reason.code(),
-            result: outcome.result.clone(),
-            remedy: reason.remedy(),
-        }
+        Self { reason: reason.code(), result: outcome.result.clone(), remedy: reason.remedy() }
     }
 }
 
@@ -179,10 +175,7 @@ impl RegionReport {
             account_id: account,
             outcome: Some(outcome.status.name()),
             reason: Some(reason),
-            result: outcome
-                .result
-                .as_ref()
-                .map(|text| text.cut(MAX_RESULT_CHARACTERS)),
+            result: outcome.result.as_ref().map(|text| text.cut(MAX_RESULT_CHARACTERS)),
         });
     }
 
@@ -240,10 +233,7 @@ mod tests {
 
     #[test]
     fn every_expected_account_is_counted_exactly_once() {
-        let mut report = RegionReport {
-            enabled: 10,
-            ..RegionReport::default()
-        };
+        let mut report = RegionReport { enabled: 10, ..RegionReport::default() };
         report.count(id(1), &Outcome::enrolled());
         report.count(id(2), &Outcome::already_enabled());
         report.count(id(3), &Outcome::because(Reason::EmailRejected));
@@ -289,10 +279,7 @@ mod tests {
         let size = serde_json::to_string(&report).unwrap().len();
         assert!(size < 6_000_000, "{size} bytes");
         let first = report.regions.values().next().unwrap();
-        assert_eq!(
-            (first.accounts.len(), first.stale_accounts.len()),
-            (100, 100)
-        );
+        assert_eq!((first.accounts.len(), first.stale_accounts.len()), (100, 100));
         assert_eq!((first.gap(), first.stale), (1_000, 1_000));
     }
 }

@@ -99,24 +99,12 @@ impl Request {
     pub fn read(message: &Message, request_id: &str) -> Result<Self, String> {
         match Body::parse(&message.body)? {
             Body::Pair(record) => Self::queued(&record, message.receives, request_id),
-            Body::Undelivered(event) => Ok(Self::redriven(
-                event,
-                None,
-                None,
-                message.receives,
-                request_id,
-            )),
-            Body::Failed {
-                event,
-                request_id: failed,
-                at,
-            } => Ok(Self::redriven(
-                event,
-                failed,
-                at,
-                message.receives,
-                request_id,
-            )),
+            Body::Undelivered(event) => {
+                Ok(Self::redriven(event, None, None, message.receives, request_id))
+            }
+            Body::Failed { event, request_id: failed, at } => {
+                Ok(Self::redriven(event, failed, at, message.receives, request_id))
+            }
         }
     }
 
@@ -203,11 +191,7 @@ impl Request {
     ) -> (Vec<QueuedPair>, Vec<QueuedPair>) {
         let (mut retries, mut letters) = (Vec::new(), Vec::new());
         for (pair, outcome) in self.own(all) {
-            let queue = if outcome.status.is_retried() {
-                &mut retries
-            } else {
-                &mut letters
-            };
+            let queue = if outcome.status.is_retried() { &mut retries } else { &mut letters };
             queue.extend(QueuedPair::of(pair, outcome, &self.origin, now));
         }
         (retries, letters)
@@ -245,17 +229,11 @@ impl Request {
         let is_protected = |pairs: &&[(&Pair, &Outcome)]| {
             let mut statuses = pairs.iter().map(|(_, outcome)| outcome.status);
             let is_done = |status| {
-                matches!(
-                    status,
-                    Status::Enrolled | Status::AlreadyEnabled | Status::Skipped
-                )
+                matches!(status, Status::Enrolled | Status::AlreadyEnabled | Status::Skipped)
             };
             statuses.clone().all(is_done) && statuses.any(|status| status == Status::Enrolled)
         };
-        accounts
-            .filter(is_protected)
-            .map(|_| took.as_secs_f64())
-            .collect()
+        accounts.filter(is_protected).map(|_| took.as_secs_f64()).collect()
     }
 }
 
@@ -351,11 +329,7 @@ mod tests {
 
     #[test]
     fn a_redriven_dead_letter_starts_from_0_and_keeps_its_first_failure() {
-        for dead in [
-            record("refused", 1),
-            record("deferred", 8),
-            record("pending", 13),
-        ] {
+        for dead in [record("refused", 1), record("deferred", 8), record("pending", 13)] {
             let request = read(&dead, 1).unwrap();
             let expected = Origin {
                 event_id: Some("e-1".to_owned()),
@@ -388,10 +362,7 @@ mod tests {
         for _ in 0..2 {
             let request = read(&failed, 1).unwrap();
             assert_eq!(request.origin.event_id.as_deref(), Some("q-1"));
-            assert_eq!(
-                request.origin.first_failed_at,
-                time("2026-06-01T11:00:00.123Z")
-            );
+            assert_eq!(request.origin.first_failed_at, time("2026-06-01T11:00:00.123Z"));
             assert!(matches!(request.wanted, Wanted::Everywhere(_)));
             failed.as_object_mut().unwrap().remove("responsePayload");
         }
@@ -412,10 +383,7 @@ mod tests {
     fn a_redriven_event_that_names_no_account_asks_for_nothing() {
         let mut event = created();
         event["detail"]["eventName"] = json!("MoveAccount");
-        assert!(matches!(
-            read(&event, 1).unwrap().wanted,
-            Wanted::Nothing(_)
-        ));
+        assert!(matches!(read(&event, 1).unwrap().wanted, Wanted::Nothing(_)));
     }
 
     #[test]
@@ -431,11 +399,7 @@ mod tests {
         odd["eventId"] = json!(format!("someone@example.com {}", "x".repeat(100_000)));
         odd["firstFailedAt"] = json!("someone@example.com");
         let origin = origin(&odd, 1);
-        assert!(
-            origin
-                .event_id
-                .is_some_and(|id| id.len() < 1_100 && !id.contains('@'))
-        );
+        assert!(origin.event_id.is_some_and(|id| id.len() < 1_100 && !id.contains('@')));
         assert_eq!(origin.first_failed_at, None);
     }
 
@@ -464,10 +428,7 @@ mod tests {
 
     /// A request for an account in as many Regions as there are outcomes.
     fn request(attempts: u32) -> Request {
-        let new = NewAccount {
-            id: "444455556666".parse().unwrap(),
-            email: None,
-        };
+        let new = NewAccount { id: "444455556666".parse().unwrap(), email: None };
         Request {
             wanted: Wanted::Everywhere(vec![new]),
             origin: Origin {
@@ -495,11 +456,8 @@ mod tests {
 
     #[test]
     fn a_message_is_done_once_every_pair_is_enabled_or_skipped() {
-        let good = [
-            Outcome::enrolled(),
-            Outcome::already_enabled(),
-            Outcome::because(Reason::Excluded),
-        ];
+        let good =
+            [Outcome::enrolled(), Outcome::already_enabled(), Outcome::because(Reason::Excluded)];
         assert_eq!(disposition(good, 2), Disposition::Done(vec![]));
     }
 

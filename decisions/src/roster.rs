@@ -91,13 +91,7 @@ mod tests {
         });
         let listed = accounts.iter().map(|(account, state)| {
             let account = (id(account), state.clone());
-            (
-                account.0,
-                Account {
-                    state: account.1,
-                    email: Email::unmasked("a@example.com"),
-                },
-            )
+            (account.0, Account { state: account.1, email: Email::unmasked("a@example.com") })
         });
         Roster::of(listed.collect(), &configuration.unwrap())
     }
@@ -123,10 +117,7 @@ mod tests {
 
     #[test]
     fn an_account_that_is_not_expected_is_still_known_and_a_stranger_is_not() {
-        let roster = roster(&[
-            ("444444444444", State::Active),
-            ("555555555555", State::Closed),
-        ]);
+        let roster = roster(&[("444444444444", State::Active), ("555555555555", State::Closed)]);
         assert!(roster.knows(id("444444444444")) && roster.knows(id("555555555555")));
         assert!(!roster.knows(id("666666666666")));
     }

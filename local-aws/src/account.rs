@@ -11,13 +11,7 @@ use crate::refusal::Refusal;
 
 /// `ListRegions` gives at most this many Regions per page (service model: `MaxResults` 1..50).
 const PAGE: usize = 50;
-const STATUSES: [&str; 5] = [
-    "ENABLED",
-    "ENABLING",
-    "DISABLING",
-    "DISABLED",
-    "ENABLED_BY_DEFAULT",
-];
+const STATUSES: [&str; 5] = ["ENABLED", "ENABLING", "DISABLING", "DISABLED", "ENABLED_BY_DEFAULT"];
 
 /// The Regions of the administrator's account with their opt-in status.
 #[derive(Clone, Debug, Default)]

@@ -44,10 +44,7 @@ impl Cloud {
     /// A new cloud at virtual time zero.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State::new(setup)),
-            start: OnceLock::new(),
-        }))
+        Self(Arc::new(Shared { state: Mutex::new(State::new(setup)), start: OnceLock::new() }))
     }
 
     /// The whole state, to look at and to change. Every request waits while the guard lives.
@@ -73,14 +70,8 @@ impl Cloud {
     #[must_use]
     pub fn handle(&self, now: Duration, request: &http::Request<Bytes>) -> Answer {
         let mut state = self.lock();
-        if state
-            .dies_after
-            .is_some_and(|calls| state.calls.len() >= calls)
-        {
-            return Answer {
-                delay: NEVER,
-                reply: None,
-            };
+        if state.dies_after.is_some_and(|calls| state.calls.len() >= calls) {
+            return Answer { delay: NEVER, reply: None };
         }
         let scope = Scope::read(request.headers()).unwrap_or_default();
         let service = scope.service();
@@ -140,11 +131,7 @@ fn answered(
     call.fault = trouble.any;
     call.took += trouble.delay;
     match &trouble.reply {
-        Some(FaultKind::Error {
-            status,
-            code,
-            message,
-        }) => {
+        Some(FaultKind::Error { status, code, message }) => {
             return match code {
                 Some(code) => Err(Refusal::new(*status, code, message)),
                 None => Ok(Some(protocol::plain(*status, message))),
@@ -187,10 +174,8 @@ fn effect(
                 organization: &state.organization,
                 unprocessed: &trouble.unprocessed,
             };
-            let guardduty = state
-                .guardduty
-                .get_mut(region)
-                .ok_or_else(GuardDuty::not_switched_on)?;
+            let guardduty =
+                state.guardduty.get_mut(region).ok_or_else(GuardDuty::not_switched_on)?;
             guardduty.handle(&around, inquiry.operation, &inquiry.input)
         }
         // Both are global services: a client with its own endpoint signs for its own Region, any other for us-east-1.
@@ -216,10 +201,8 @@ mod tests {
     /// One `ListAccounts` and one `ListDetectors`; the status and error of each.
     fn ask(cloud: &Cloud, now: Duration) -> [(Option<u16>, Option<String>); 2] {
         let target = "AWSOrganizationsV20161128.ListAccounts";
-        let requests = [
-            ("organizations", "POST", "/", target),
-            ("guardduty", "GET", "/detector", ""),
-        ];
+        let requests =
+            [("organizations", "POST", "/", target), ("guardduty", "GET", "/detector", "")];
         requests.map(|(service, method, path, target)| {
             let scope = format!("Credential=AKID/20261124/eu-west-1/{service}/aws4_request, x");
             let request = http::Request::builder()
@@ -227,9 +210,7 @@ mod tests {
                 .uri(path)
                 .header("authorization", scope)
                 .header("x-amz-target", target);
-            let reply = cloud
-                .handle(now, &request.body(Bytes::new()).unwrap())
-                .reply;
+            let reply = cloud.handle(now, &request.body(Bytes::new()).unwrap()).reply;
             let error = cloud.lock().calls.last().unwrap().error.clone();
             (reply.map(|reply| reply.status().as_u16()), error)
         })
@@ -242,20 +223,14 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(ask(&cloud, Duration::ZERO), passed);
         }
-        let rate = Rate {
-            per_second: 1.0,
-            burst: 1.0,
-        };
+        let rate = Rate { per_second: 1.0, burst: 1.0 };
         for operation in ["ListAccounts", "ListDetectors"] {
             cloud.lock().rates.insert(operation.to_owned(), rate);
         }
         let now = Duration::from_secs(5);
         assert_eq!(ask(&cloud, now), passed);
-        let throttled = [
-            (400, "TooManyRequestsException"),
-            (429, "ThrottlingException"),
-        ]
-        .map(|(status, code)| (Some(status), Some(code.to_owned())));
+        let throttled = [(400, "TooManyRequestsException"), (429, "ThrottlingException")]
+            .map(|(status, code)| (Some(status), Some(code.to_owned())));
         assert_eq!(ask(&cloud, now), throttled);
         assert_eq!(ask(&cloud, now + Duration::from_secs(1)), passed);
         let state = cloud.lock();

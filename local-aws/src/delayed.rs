@@ -43,16 +43,8 @@ impl<S> Delayed<S> {
     pub(crate) fn new(stream: S, round_trips: &RoundTrips) -> Self {
         let start = Instant::now();
         let connected = round_trips.end_of(start);
-        round_trips.record(RoundTrip {
-            start,
-            end: connected,
-        });
-        Self {
-            stream,
-            connected,
-            round_trips: round_trips.clone(),
-            way: Way::Waiting,
-        }
+        round_trips.record(RoundTrip { start, end: connected });
+        Self { stream, connected, round_trips: round_trips.clone(), way: Way::Waiting }
     }
 }
 

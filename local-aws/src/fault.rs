@@ -155,10 +155,9 @@ impl Trouble {
             trouble.any = true;
             match &fault.kind {
                 FaultKind::Delay(delay) => trouble.delay += *delay,
-                FaultKind::Unprocessed(text) => trouble
-                    .unprocessed
-                    .0
-                    .push((fault.account.clone(), text.clone())),
+                FaultKind::Unprocessed(text) => {
+                    trouble.unprocessed.0.push((fault.account.clone(), text.clone()))
+                }
                 other => {
                     trouble.reply.get_or_insert_with(|| other.clone());
                 }
@@ -226,12 +225,8 @@ impl FromStr for Fault {
 
 fn count(text: &str) -> Result<usize, FaultSyntax> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| {
-        wrong(
-            text,
-            "is not a count: write a number from 1 on, such as `:first=2`",
-        )
-    })
+    number
+        .ok_or_else(|| wrong(text, "is not a count: write a number from 1 on, such as `:first=2`"))
 }
 
 fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
@@ -243,18 +238,12 @@ fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
         ("error", Some(value)) => {
             let mut parts = value.splitn(3, '/');
             let status = parts.next().unwrap_or_default();
-            let number = status
-                .parse()
-                .ok()
-                .filter(|number| (400..=599).contains(number));
+            let number = status.parse().ok().filter(|number| (400..=599).contains(number));
             let why =
                 "is not an HTTP error status: write error=STATUS[/CODE[/MESSAGE]] with 400 to 599";
             FaultKind::Error {
                 status: number.ok_or_else(|| wrong(status, why))?,
-                code: parts
-                    .next()
-                    .filter(|code| !code.is_empty())
-                    .map(str::to_owned),
+                code: parts.next().filter(|code| !code.is_empty()).map(str::to_owned),
                 message: parts.next().unwrap_or("Fault on purpose.").to_owned(),
             }
         }
@@ -264,10 +253,7 @@ fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
         ("delay", Some(value)) => {
             let why = "is not a number of milliseconds: write delay=1500";
             FaultKind::Delay(
-                value
-                    .parse()
-                    .map(Duration::from_millis)
-                    .map_err(|_| wrong(value, why))?,
+                value.parse().map(Duration::from_millis).map_err(|_| wrong(value, why))?,
             )
         }
         ("drop", None) => FaultKind::Drop { effect: false },
@@ -303,10 +289,7 @@ mod tests {
         for (kind, expected) in [
             ("unprocessed=Internal error", text("Internal error")),
             ("error=503", error(503, None, "Fault on purpose.")),
-            (
-                "error=403/Denied/a/b: c",
-                error(403, Some("Denied"), "a/b: c"),
-            ),
+            ("error=403/Denied/a/b: c", error(403, Some("Denied"), "a/b: c")),
             ("delay=1500", FaultKind::Delay(Duration::from_millis(1500))),
             ("drop", drop(false)),
             ("drop-after", drop(true)),
@@ -317,11 +300,7 @@ mod tests {
             let always = Fault::always("CreateMembers", expected);
             let in_region = always.clone().in_region("eu-west-1");
             let account = always.clone().on_account("444455556666");
-            let both = in_region
-                .clone()
-                .on_account("444455556666")
-                .first(2)
-                .from(3);
+            let both = in_region.clone().on_account("444455556666").first(2).from(3);
             for (place, suffix, fault) in [
                 ("", "", always),
                 ("@eu-west-1", "", in_region),
@@ -337,10 +316,7 @@ mod tests {
     #[test]
     fn a_typo_is_explained() {
         for (text, part) in [
-            (
-                "CreateMember:drop",
-                "known are ListDetectors, CreateMembers,",
-            ),
+            ("CreateMember:drop", "known are ListDetectors, CreateMembers,"),
             ("CreateMembers", "has no kind"),
             ("CreateMembers:explode", "kinds are error=STATUS"),
             ("CreateMembers:error=200", "400 to 599"),

@@ -50,10 +50,7 @@ impl Profile {
     /// If cargo fails.
     pub async fn build(self, program: &str) -> io::Result<()> {
         // A closed pipe is not a failure.
-        let _ = writeln!(
-            io::stderr(),
-            "building {program} (the first time takes minutes) …"
-        );
+        let _ = writeln!(io::stderr(), "building {program} (the first time takes minutes) …");
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args(["build", "--quiet", "--package", program, "--bin", program])
@@ -83,10 +80,7 @@ impl Log {
     /// The lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes the lines of an output until its end, in the background.
@@ -96,10 +90,7 @@ impl Log {
         tokio::spawn(async move {
             let mut output = BufReader::new(output).lines();
             while let Ok(Some(line)) = output.next_line().await {
-                lines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
     }

@@ -77,10 +77,7 @@ impl GuardDuty {
     #[must_use]
     pub fn new(region: &str) -> Self {
         Self {
-            detector_id: Some(format!(
-                "{:x}",
-                Md5::digest(format!("detector in {region}"))
-            )),
+            detector_id: Some(format!("{:x}", Md5::digest(format!("detector in {region}")))),
             enabled_for_admin: true,
             is_administrator: true,
             management_enabled: true,
@@ -176,12 +173,7 @@ impl GuardDuty {
         if id == around.admin_account {
             return refuse(ITSELF);
         }
-        if !around
-            .organization
-            .accounts
-            .get(id)
-            .is_some_and(Account::is_active)
-        {
+        if !around.organization.accounts.get(id).is_some_and(Account::is_active) {
             return refuse(NOT_IN_ORGANIZATION);
         }
         if id == around.organization.management_account && !self.management_enabled {
@@ -266,9 +258,7 @@ impl GuardDuty {
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
             .filter(|(_, member)| !only_associated || member.is_associated());
         let (shown, token) = page::cut(rest, size);
-        let shown = shown
-            .iter()
-            .map(|(id, member)| show_member(around, id, member));
+        let shown = shown.iter().map(|(id, member)| show_member(around, id, member));
         Ok(json!({ "members": shown.collect::<Vec<_>>(), "nextToken": token }))
     }
 
@@ -368,10 +358,7 @@ fn is_accepted_email(email: &str) -> bool {
 }
 
 fn show_unprocessed(unprocessed: Vec<(String, String)>) -> Vec<Value> {
-    unprocessed
-        .into_iter()
-        .map(|(id, text)| json!({ "accountId": id, "result": text }))
-        .collect()
+    unprocessed.into_iter().map(|(id, text)| json!({ "accountId": id, "result": text })).collect()
 }
 
 fn show_member(around: &Surroundings, id: &str, member: &Member) -> Value {

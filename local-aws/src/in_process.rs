@@ -26,9 +26,7 @@ impl InProcess {
     /// A client of this cloud.
     #[must_use]
     pub fn new(cloud: &Cloud) -> Self {
-        Self {
-            cloud: cloud.clone(),
-        }
+        Self { cloud: cloud.clone() }
     }
 }
 

@@ -74,10 +74,7 @@ impl FunctionError {
     /// An error of this type.
     #[must_use]
     pub fn new(error_type: &str, message: impl Into<String>) -> Self {
-        Self {
-            error_type: error_type.to_owned(),
-            message: message.into(),
-        }
+        Self { error_type: error_type.to_owned(), message: message.into() }
     }
 }
 
@@ -123,11 +120,7 @@ impl Lambda {
     /// Feeds the function from a queue.
     #[must_use]
     pub fn fed_by(mut self, queue_url: &str, batch_size: usize, window: Duration) -> Self {
-        self.mapping = Some(Mapping {
-            queue_url: queue_url.to_owned(),
-            batch_size,
-            window,
-        });
+        self.mapping = Some(Mapping { queue_url: queue_url.to_owned(), batch_size, window });
         self
     }
 
@@ -139,12 +132,7 @@ impl Lambda {
     /// Accepts an asynchronous invocation, as EventBridge makes it, and gives its request id.
     pub fn submit(&mut self, now: Duration, payload: Value) -> String {
         let request_id = self.next_id();
-        self.waiting.push(Event {
-            request_id: request_id.clone(),
-            payload,
-            attempt: 1,
-            due: now,
-        });
+        self.waiting.push(Event { request_id: request_id.clone(), payload, attempt: 1, due: now });
         request_id
     }
 
@@ -158,12 +146,7 @@ impl Lambda {
         };
         let event = self.waiting.remove(index);
         let payload = event.payload.clone();
-        Some(self.run(
-            event.request_id.clone(),
-            payload,
-            event.attempt,
-            Running::Event(event),
-        ))
+        Some(self.run(event.request_id.clone(), payload, event.attempt, Running::Event(event)))
     }
 
     fn run(
@@ -174,12 +157,7 @@ impl Lambda {
         running: Running,
     ) -> Invocation {
         self.running.insert(request_id.clone(), running);
-        Invocation {
-            request_id,
-            payload,
-            timeout: self.timeout,
-            attempt,
-        }
+        Invocation { request_id, payload, timeout: self.timeout, attempt }
     }
 
     fn next_batch(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
@@ -262,11 +240,7 @@ impl Lambda {
         error: &FunctionError,
     ) {
         if let Some(wait) = RETRY_AFTER.get(event.attempt - 1) {
-            self.waiting.push(Event {
-                attempt: event.attempt + 1,
-                due: now + *wait,
-                ..event
-            });
+            self.waiting.push(Event { attempt: event.attempt + 1, due: now + *wait, ..event });
         } else if let Some(queue_url) = &self.on_failure {
             let record = json!({
                 "version": "1.0",
@@ -350,24 +324,21 @@ mod tests {
     }
 
     fn lambda(batch_size: usize, window: u64) -> Lambda {
-        Lambda::new(at(150))
-            .on_failure(DEAD_LETTER_QUEUE_URL)
-            .fed_by(RETRY_QUEUE_URL, batch_size, at(window))
+        Lambda::new(at(150)).on_failure(DEAD_LETTER_QUEUE_URL).fed_by(
+            RETRY_QUEUE_URL,
+            batch_size,
+            at(window),
+        )
     }
 
     fn send(queues: &mut Queues, count: usize) {
         for number in 0..count {
-            queues
-                .send(at(0), RETRY_QUEUE_URL, Draft::text(number.to_string()))
-                .unwrap();
+            queues.send(at(0), RETRY_QUEUE_URL, Draft::text(number.to_string())).unwrap();
         }
     }
 
     fn left(queues: &Queues) -> Vec<&str> {
-        queues
-            .alive(at(0), RETRY_QUEUE_URL)
-            .map(|message| message.body.as_str())
-            .collect()
+        queues.alive(at(0), RETRY_QUEUE_URL).map(|message| message.body.as_str()).collect()
     }
 
     #[test]
@@ -426,23 +397,13 @@ mod tests {
             ("body", "0"),
             ("md5OfBody", "cfcd208495d565ef66e7dff9f98764da"),
             ("eventSource", "aws:sqs"),
-            (
-                "eventSourceARN",
-                "arn:aws:sqs:eu-west-1:222222222222:guardduty-enroller-retry",
-            ),
+            ("eventSourceARN", "arn:aws:sqs:eu-west-1:222222222222:guardduty-enroller-retry"),
             ("awsRegion", "eu-west-1"),
             ("attributes/ApproximateReceiveCount", "1"),
             ("attributes/SenderId", "222222222222"),
-            (
-                "attributes/ApproximateFirstReceiveTimestamp",
-                "1767225607000",
-            ),
+            ("attributes/ApproximateFirstReceiveTimestamp", "1767225607000"),
         ] {
-            assert_eq!(
-                record.pointer(&format!("/{path}")),
-                Some(&json!(expected)),
-                "{path}"
-            );
+            assert_eq!(record.pointer(&format!("/{path}")), Some(&json!(expected)), "{path}");
         }
     }
 

@@ -58,11 +58,7 @@ impl Loopback {
         });
         let mut listeners = JoinSet::new();
         listeners.spawn(listen(socket, Arc::clone(&shared), None));
-        Ok(Self {
-            address,
-            shared,
-            listeners,
-        })
+        Ok(Self { address, shared, listeners })
     }
 
     /// Answers at a further address too: over TLS, and as far away as `round_trips` says.
@@ -77,8 +73,7 @@ impl Loopback {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;
         let tls = Some((authority.acceptor(), round_trips.clone()));
-        self.listeners
-            .spawn(listen(socket, Arc::clone(&self.shared), tls));
+        self.listeners.spawn(listen(socket, Arc::clone(&self.shared), tls));
         Ok(address)
     }
 
@@ -102,11 +97,7 @@ impl Loopback {
     /// Lets virtual time jump, if it is not there yet.
     pub fn skip_to(&self, time: Duration) {
         let missing = time.saturating_sub(self.now());
-        let mut skipped = self
-            .shared
-            .skipped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut skipped = self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         *skipped += missing;
     }
 
@@ -162,9 +153,7 @@ async fn listen(socket: TcpListener, shared: Arc<Shared>, tls: Option<(TlsAccept
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let service = service_fn(move |request| answer(Arc::clone(&shared), request));
     // A connection that ends early is the function's end or a fault on purpose.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// An error ends the connection without an answer.
@@ -183,9 +172,7 @@ async fn answer(
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }
-    let reply = answer
-        .reply
-        .ok_or_else(|| io::Error::other("the connection drops on purpose"))?;
+    let reply = answer.reply.ok_or_else(|| io::Error::other("the connection drops on purpose"))?;
     Ok(reply.map(Full::new))
 }
 
@@ -282,10 +269,7 @@ mod tests {
         let second = invocation("id-2");
         let function = run(address, "id-2", "2");
         let (outcome, given) = tokio::join!(loopback.invoke(&second), function);
-        assert!(
-            given.contains("lambda-runtime-aws-request-id: id-2"),
-            "{given}"
-        );
+        assert!(given.contains("lambda-runtime-aws-request-id: id-2"), "{given}");
         assert!(outcome.is_ok() && loopback.was_taken());
     }
 
@@ -317,15 +301,9 @@ mod tests {
         let head = "GET /detector HTTP/1.1\r\nauthorization: AWS4-HMAC-SHA256 \
                     Credential=A/20260101/eu-west-1/guardduty/aws4_request, Signature=0";
         let answer = exchange(address, head, "").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.contains("detectorIds"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("detectorIds"), "{answer}");
         let drop = FaultKind::Drop { effect: false };
-        cloud
-            .lock()
-            .faults
-            .push(Fault::always("ListDetectors", drop));
+        cloud.lock().faults.push(Fault::always("ListDetectors", drop));
         assert_eq!(exchange(address, head, "").await, "");
     }
 

@@ -51,10 +51,7 @@ impl Draft {
     /// A plain text, visible at once.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {
-        Self {
-            body: body.into(),
-            ..Self::default()
-        }
+        Self { body: body.into(), ..Self::default() }
     }
 }
 

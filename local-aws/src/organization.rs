@@ -59,9 +59,8 @@ impl Account {
     /// Sets `state`, and `status` as far as its shorter enum has a word for it.
     pub fn set_state(&mut self, state: &str) {
         self.state = Some(state.to_owned());
-        self.status = ["ACTIVE", "SUSPENDED", "PENDING_CLOSURE"]
-            .contains(&state)
-            .then(|| state.to_owned());
+        self.status =
+            ["ACTIVE", "SUSPENDED", "PENDING_CLOSURE"].contains(&state).then(|| state.to_owned());
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -94,9 +93,7 @@ impl Organization {
     fn describe_account(&self, input: &Input) -> Result<Value, Refusal> {
         let id = input.string("AccountId")?.unwrap_or_default();
         if !is_account_id(id) {
-            return Err(invalid(
-                "You provided a value that does not match the required pattern.",
-            ));
+            return Err(invalid("You provided a value that does not match the required pattern."));
         }
         let account = self.accounts.get(id).ok_or_else(|| {
             let message = "You specified an account that doesn't exist.";
@@ -112,10 +109,7 @@ impl Organization {
         let accounts = &self.accounts;
         let rest = accounts.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
         let (shown, token) = page::cut(rest, size);
-        let shown: Vec<_> = shown
-            .iter()
-            .map(|(id, account)| self.show(id, account))
-            .collect();
+        let shown: Vec<_> = shown.iter().map(|(id, account)| self.show(id, account)).collect();
         Ok(json!({ "Accounts": shown, "NextToken": token }))
     }
 }

@@ -9,9 +9,8 @@ pub(crate) fn asked(
     is_key: impl Fn(&str) -> bool,
 ) -> Option<(usize, &str)> {
     let size = size.map_or(Some(most), |size| usize::try_from(size).ok())?;
-    let after = token.map_or(Some(""), |token| {
-        token.strip_prefix("after-").filter(|key| is_key(key))
-    })?;
+    let after =
+        token.map_or(Some(""), |token| token.strip_prefix("after-").filter(|key| is_key(key)))?;
     (1..=most).contains(&size).then_some((size, after))
 }
 

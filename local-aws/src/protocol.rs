@@ -13,27 +13,11 @@ use crate::refusal::Refusal;
 /// Every operation there is: its service, its name, and in REST its method and path, where `*` is the detector.
 pub(crate) const OPERATIONS: [(Service, &str, &str); 13] = [
     (Service::GuardDuty, "ListDetectors", "GET detector"),
-    (
-        Service::GuardDuty,
-        "CreateMembers",
-        "POST detector/*/member",
-    ),
-    (
-        Service::GuardDuty,
-        "GetMembers",
-        "POST detector/*/member/get",
-    ),
+    (Service::GuardDuty, "CreateMembers", "POST detector/*/member"),
+    (Service::GuardDuty, "GetMembers", "POST detector/*/member/get"),
     (Service::GuardDuty, "ListMembers", "GET detector/*/member"),
-    (
-        Service::GuardDuty,
-        "StartMonitoringMembers",
-        "POST detector/*/member/start",
-    ),
-    (
-        Service::GuardDuty,
-        "DescribeOrganizationConfiguration",
-        "GET detector/*/admin",
-    ),
+    (Service::GuardDuty, "StartMonitoringMembers", "POST detector/*/member/start"),
+    (Service::GuardDuty, "DescribeOrganizationConfiguration", "GET detector/*/admin"),
     (Service::Organizations, "DescribeAccount", ""),
     (Service::Organizations, "ListAccounts", ""),
     (Service::Account, "ListRegions", "POST listRegions"),
@@ -63,20 +47,13 @@ impl Scope {
     /// Reads `Credential=AKID/date/REGION/SERVICE/aws4_request`. The signature itself is not checked.
     pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
         let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let credential = authorization
-            .split_once("Credential=")?
-            .1
-            .split([',', ' '])
-            .next()?;
+        let credential = authorization.split_once("Credential=")?.1.split([',', ' ']).next()?;
         let mut parts = credential.rsplit('/');
         let ("aws4_request", service, region) = (parts.next()?, parts.next()?, parts.next()?)
         else {
             return None;
         };
-        Some(Self {
-            region: region.to_owned(),
-            service: service.to_owned(),
-        })
+        Some(Self { region: region.to_owned(), service: service.to_owned() })
     }
 
     pub(crate) fn service(&self) -> Option<Service> {
@@ -112,9 +89,7 @@ impl Inquiry {
         let detector = path.get_mut(1).map(|part| std::mem::replace(part, "*"));
         let route = format!("{} {}", request.method(), path.join("/"));
         let target = request.headers().get("x-amz-target");
-        let target = target
-            .and_then(|target| target.to_str().ok())
-            .unwrap_or_default();
+        let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();
         let asked = |(owner, name, rest): &&(Service, &str, &str)| {
             *owner == service
                 && match service {
@@ -140,11 +115,7 @@ impl Inquiry {
                 input.set(name, value);
             }
         }
-        Ok(Self {
-            service,
-            operation,
-            input,
-        })
+        Ok(Self { service, operation, input })
     }
 
     /// The account ids the request names. What is malformed names none; the operation itself refuses it.
@@ -198,34 +169,22 @@ pub(crate) fn raw(service: Service, body: String) -> Response<Bytes> {
 
 /// Writes an error. Without a service (the request was not signed, or for one that does not exist here) as JSON 1.0.
 pub(crate) fn error(service: Option<Service>, refusal: &Refusal) -> Response<Bytes> {
-    let Refusal {
-        status,
-        code,
-        message,
-    } = refusal;
+    let Refusal { status, code, message } = refusal;
     // The subtype that GuardDuty adds; nobody should rely on it. Its name is that of the service model; it was `__type`.
-    let subtype = if code == "BadRequestException" {
-        "InvalidInputException"
-    } else {
-        code
-    };
+    let subtype = if code == "BadRequestException" { "InvalidInputException" } else { code };
     let fault = if *status < 500 { "Sender" } else { "Receiver" };
     let (body, header) = match service {
         Some(Service::GuardDuty) => (
             json!({ "type": subtype, "message": message }),
             Some(("x-amzn-errortype", code.clone())),
         ),
-        Some(Service::Account) => (
-            json!({ "message": message }),
-            Some(("x-amzn-errortype", code.clone())),
-        ),
+        Some(Service::Account) => {
+            (json!({ "message": message }), Some(("x-amzn-errortype", code.clone())))
+        }
         Some(Service::Organizations) => (json!({ "__type": code, "Message": message }), None),
         Some(Service::Sqs) => (
             json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message }),
-            Some((
-                "x-amzn-query-error",
-                format!("{};{fault}", query_code(code)),
-            )),
+            Some(("x-amzn-query-error", format!("{};{fault}", query_code(code)))),
         ),
         None => (
             json!({ "__type": code, "message": message }),
@@ -275,8 +234,6 @@ fn response(status: u16, content_type: &'static str, body: Bytes) -> Response<By
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

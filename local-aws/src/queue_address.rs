@@ -13,11 +13,7 @@ impl<'a> QueueAddress<'a> {
         let mut parts = url.rsplit('/');
         let mut part = || parts.next().unwrap_or_default();
         let (name, account, host) = (part(), part(), part());
-        Self {
-            region: host.split('.').nth(1).unwrap_or_default(),
-            account,
-            name,
-        }
+        Self { region: host.split('.').nth(1).unwrap_or_default(), account, name }
     }
 
     pub(crate) fn arn(&self) -> String {

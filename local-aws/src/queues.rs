@@ -129,9 +129,7 @@ impl Queues {
     fn queue(&mut self, now: Duration, url: &str) -> Result<&mut Queue, QueueProblem> {
         let queue = self.queues.get_mut(url).ok_or(QueueProblem::NoSuchQueue)?;
         let retention = queue.retention;
-        queue
-            .messages
-            .retain(|message| message.sent + retention > now);
+        queue.messages.retain(|message| message.sent + retention > now);
         Ok(queue)
     }
 
@@ -280,16 +278,11 @@ impl Queues {
     pub fn move_all(&mut self, now: Duration, from: &str, to: &str) -> Result<usize, QueueProblem> {
         self.queue(now, to)?;
         let messages = &mut self.queue(now, from)?.messages;
-        let moving: Vec<_> = messages
-            .extract_if(.., |message| message.visible_at <= now)
-            .collect();
+        let moving: Vec<_> = messages.extract_if(.., |message| message.visible_at <= now).collect();
         let count = moving.len();
         for message in moving {
-            let draft = Draft {
-                body: message.body,
-                attributes: message.attributes,
-                delay: Duration::ZERO,
-            };
+            let draft =
+                Draft { body: message.body, attributes: message.attributes, delay: Duration::ZERO };
             self.send(now, to, draft)?;
         }
         Ok(count)
@@ -312,10 +305,7 @@ mod tests {
         let retry = queues.queues.get_mut(URL).unwrap();
         retry.visibility_timeout = at(900);
         retry.redrive.as_mut().unwrap().max_receive_count = 5;
-        let draft = Draft {
-            delay: at(delay),
-            ..Draft::text("x")
-        };
+        let draft = Draft { delay: at(delay), ..Draft::text("x") };
         queues.send(at(0), URL, draft).unwrap();
         queues
     }
@@ -339,10 +329,7 @@ mod tests {
         assert_eq!(receive(&mut queues, 900), None);
         let second = receive(&mut queues, 901).unwrap();
         let message = &queues.queues[URL].messages[0];
-        assert_eq!(
-            (message.receive_count, message.first_received),
-            (2, Some(at(1)))
-        );
+        assert_eq!((message.receive_count, message.first_received), (2, Some(at(1))));
         // Only the last receive can delete.
         let gone = Err(QueueProblem::UnknownReceipt);
         assert_eq!(queues.delete(at(902), URL, &first), gone);
@@ -386,10 +373,7 @@ mod tests {
         assert_eq!(depth(&queues, 4500), [0, 0, 0]);
         let moved = &queues.queues[DEAD_LETTER_QUEUE_URL].messages[0];
         assert_eq!(moved.receipt, None);
-        assert_eq!(
-            (&moved.id, moved.sent, moved.receive_count),
-            (&id, at(0), 5)
-        );
+        assert_eq!((&moved.id, moved.sent, moved.receive_count), (&id, at(0), 5));
         assert_eq!(queues.depth(at(4500), DEAD_LETTER_QUEUE_URL).visible, 1);
     }
 

@@ -38,10 +38,7 @@ impl Buckets {
         rate: Rate,
     ) -> bool {
         let name = (operation.to_owned(), region.to_owned());
-        let bucket = self.0.entry(name).or_insert(Bucket {
-            tokens: rate.burst,
-            at: now,
-        });
+        let bucket = self.0.entry(name).or_insert(Bucket { tokens: rate.burst, at: now });
         let gained = now.saturating_sub(bucket.at).as_secs_f64() * rate.per_second;
         bucket.tokens = (bucket.tokens + gained).min(rate.burst);
         bucket.at = bucket.at.max(now);
@@ -73,15 +70,10 @@ pub(crate) fn refusal(service: Service) -> Refusal {
 mod tests {
     use super::*;
 
-    const RATE: Rate = Rate {
-        per_second: 8.0,
-        burst: 12.0,
-    };
+    const RATE: Rate = Rate { per_second: 8.0, burst: 12.0 };
 
     fn passed(buckets: &mut Buckets, at: Duration, requests: usize, rate: Rate) -> usize {
-        (0..requests)
-            .filter(|_| buckets.take(at, "ListAccounts", "us-east-1", rate))
-            .count()
+        (0..requests).filter(|_| buckets.take(at, "ListAccounts", "us-east-1", rate)).count()
     }
 
     #[test]
@@ -95,10 +87,7 @@ mod tests {
     #[test]
     fn requests_exactly_at_the_rate_all_pass() {
         for per_second in [1.0, 3.0, 7.0, 10.0] {
-            let rate = Rate {
-                per_second,
-                burst: 1.0,
-            };
+            let rate = Rate { per_second, burst: 1.0 };
             let mut buckets = Buckets::default();
             for number in 0..10_000 {
                 let at = Duration::from_secs_f64(f64::from(number) / per_second);
@@ -110,10 +99,7 @@ mod tests {
     #[test]
     fn each_operation_has_its_own_rate_in_each_region() {
         let mut buckets = Buckets::default();
-        let rate = Rate {
-            per_second: 1.0,
-            burst: 1.0,
-        };
+        let rate = Rate { per_second: 1.0, burst: 1.0 };
         let mut take = |operation, region| buckets.take(Duration::ZERO, operation, region, rate);
         assert!(take("CreateMembers", "eu-west-1"));
         assert!(!take("CreateMembers", "eu-west-1"));
@@ -124,10 +110,7 @@ mod tests {
     #[test]
     fn nothing_passes_a_rate_without_a_burst() {
         let mut buckets = Buckets::default();
-        let rate = Rate {
-            per_second: 0.0,
-            burst: 0.0,
-        };
+        let rate = Rate { per_second: 0.0, burst: 0.0 };
         assert_eq!(passed(&mut buckets, Duration::from_hours(1), 5, rate), 0);
     }
 }

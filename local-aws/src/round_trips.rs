@@ -33,10 +33,7 @@ impl RoundTrips {
     /// A network on which a round trip takes so long.
     #[must_use]
     pub fn new(takes: Duration) -> Self {
-        Self {
-            takes,
-            seen: Arc::default(),
-        }
+        Self { takes, seen: Arc::default() }
     }
 
     pub(crate) fn is_instant(&self) -> bool {
@@ -104,10 +101,7 @@ mod tests {
     }
 
     fn of(length: u32) -> Chain {
-        Chain {
-            length: usize::try_from(length).unwrap(),
-            took: TAKES * length,
-        }
+        Chain { length: usize::try_from(length).unwrap(), took: TAKES * length }
     }
 
     #[test]

@@ -57,15 +57,11 @@ impl RuntimeApi {
     /// Gives the function an event and waits for what it makes of it.
     pub(crate) async fn invoke(&self, invocation: &Invocation) -> Result<Value, FunctionError> {
         let mut outcomes = self.outcomes.lock().await;
-        self.waiting
-            .send_replace(Some((invocation.clone(), Instant::now())));
+        self.waiting.send_replace(Some((invocation.clone(), Instant::now())));
         loop {
             match outcomes.recv().await {
                 // What a killed function said about an earlier invocation comes too late.
-                Some(Outcome {
-                    request_id: Some(id),
-                    ..
-                }) if id != invocation.request_id => {}
+                Some(Outcome { request_id: Some(id), .. }) if id != invocation.request_id => {}
                 Some(outcome) => return outcome.result,
                 None => std::future::pending().await,
             }
@@ -113,17 +109,12 @@ impl RuntimeApi {
 
     fn show(&self, invocation: &Invocation, since: Instant) -> http::Result<Response<Bytes>> {
         // For the function's own clock, which does not skip.
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let deadline = since_1970 + invocation.timeout.saturating_sub(since.elapsed());
         Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &invocation.request_id)
-            .header(
-                "lambda-runtime-deadline-ms",
-                deadline.as_millis().to_string(),
-            )
+            .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
             .header("lambda-runtime-invoked-function-arn", &self.function_arn)
             .header("lambda-runtime-trace-id", TRACE)
             .body(invocation.payload.to_string().into())

@@ -109,20 +109,14 @@ impl Request<'_> {
         let wanted = sqs_input::receive(input)?;
         let received = queues.receive(self.now, url, wanted.max, wanted.timeout);
         let messages = received.map_err(refusal)?;
-        let shown: Vec<_> = messages
-            .iter()
-            .map(|each| self.show(each, &wanted))
-            .collect();
+        let shown: Vec<_> = messages.iter().map(|each| self.show(each, &wanted)).collect();
         Ok(json!({ "Messages": (!shown.is_empty()).then_some(shown) }))
     }
 
     fn show(&self, message: &Message, wanted: &Receive) -> Value {
         let mut system = system_attributes(self.epoch, self.sender, message);
         system.retain(|name, _| {
-            wanted
-                .system_attributes
-                .iter()
-                .any(|wanted| ["All", name].contains(wanted))
+            wanted.system_attributes.iter().any(|wanted| ["All", name].contains(wanted))
         });
         let mut attributes = message.attributes.clone();
         attributes.retain(|name, _| wanted.attributes.iter().any(|wanted| names(wanted, name)));
@@ -172,10 +166,9 @@ fn refusal(problem: QueueProblem) -> Refusal {
         QueueProblem::UnknownReceipt => invalid(
             "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.",
         ),
-        QueueProblem::NotInFlight => refuse(
-            "MessageNotInflight",
-            "The message referred to isn't in flight.",
-        ),
+        QueueProblem::NotInFlight => {
+            refuse("MessageNotInflight", "The message referred to isn't in flight.")
+        }
         QueueProblem::TooLong => {
             invalid("Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
         }

@@ -157,10 +157,7 @@ fn attribute(name: &str, value: &Value) -> Result<Attribute, Refusal> {
             "The message attribute '{name}' has an invalid name, type or value."
         )));
     }
-    Ok(Attribute {
-        data_type: data_type.to_owned(),
-        string_value: text.map(str::to_owned),
-    })
+    Ok(Attribute { data_type: data_type.to_owned(), string_value: text.map(str::to_owned) })
 }
 
 fn attributes_length(attributes: &BTreeMap<String, Attribute>) -> usize {
@@ -178,15 +175,11 @@ fn is_word(text: &str, longest: usize, marks: &[u8]) -> bool {
 
 /// Refuses the members that SQS has and this SQS does not: passing over them would be wrong without a word.
 pub(crate) fn only(input: &Input, known: &str) -> Result<(), Refusal> {
-    match input
-        .names()
-        .find(|name| !known.split(' ').any(|known| known == *name))
-    {
+    match input.names().find(|name| !known.split(' ').any(|known| known == *name)) {
         None => Ok(()),
-        Some(name) => Err(refuse(
-            "UnsupportedOperation",
-            &format!("This small AWS does not take {name}."),
-        )),
+        Some(name) => {
+            Err(refuse("UnsupportedOperation", &format!("This small AWS does not take {name}.")))
+        }
     }
 }
 

@@ -45,11 +45,8 @@ pub struct State {
 
 impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let accounts = setup
-            .accounts
-            .iter()
-            .map(|(id, email)| (id.clone(), Account::active(email)))
-            .collect();
+        let accounts =
+            setup.accounts.iter().map(|(id, email)| (id.clone(), Account::active(email))).collect();
         Self {
             admin_account: setup.admin_account.clone(),
             organization: Organization {
@@ -93,8 +90,6 @@ impl State {
 
     /// GuardDuty in a Region, which comes into being if it did not exist.
     pub fn guardduty_in(&mut self, region: &str) -> &mut GuardDuty {
-        self.guardduty
-            .entry(region.to_owned())
-            .or_insert_with(|| GuardDuty::new(region))
+        self.guardduty.entry(region.to_owned()).or_insert_with(|| GuardDuty::new(region))
     }
 }

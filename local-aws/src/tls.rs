@@ -35,9 +35,7 @@ impl TestAuthority {
             .map_err(io::Error::other)?;
         server.use_authority_key_identifier_extension = true;
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let certificate = server
-            .signed_by(&key, &authority)
-            .map_err(io::Error::other)?;
+        let certificate = server.signed_by(&key, &authority).map_err(io::Error::other)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let mut server = ServerConfig::builder_with_provider(ring::default_provider().into())
             .with_protocol_versions(&[&version::TLS13])
@@ -48,10 +46,7 @@ impl TestAuthority {
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            certificate: authority.pem(),
-            server: Arc::new(server),
-        })
+        Ok(Self { certificate: authority.pem(), server: Arc::new(server) })
     }
 
     /// The authority's certificate in PEM, for a client to trust.
@@ -67,9 +62,7 @@ impl TestAuthority {
 
 fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "local-aws, for one run");
+    params.distinguished_name.push(DnType::CommonName, "local-aws, for one run");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
@@ -92,9 +85,7 @@ mod tests {
     fn trusting(authority: &TestAuthority) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         let pem = authority.certificate().as_bytes();
-        roots
-            .add(CertificateDer::from_pem_slice(pem).unwrap())
-            .unwrap();
+        roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(ring::default_provider().into())
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -117,10 +108,7 @@ mod tests {
             let server = Delayed::new(server, &round_trips);
             let client = async {
                 let mut client = connector.connect(name(), client).await.unwrap();
-                assert_eq!(
-                    client.get_ref().1.handshake_kind(),
-                    Some(HandshakeKind::Full)
-                );
+                assert_eq!(client.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
                 assert_eq!(round_trips.take_longest_chain().unwrap().length, 2);
                 for _ in 0..2 {
                     client.write_all(b"?").await.unwrap();
@@ -143,10 +131,8 @@ mod tests {
     async fn another_authority_is_not_trusted() {
         let (server, other) = (TestAuthority::new().unwrap(), TestAuthority::new().unwrap());
         let (near, far) = duplex(64 * 1024);
-        let (connected, accepted) = tokio::join!(
-            trusting(&other).connect(name(), near),
-            server.acceptor().accept(far)
-        );
+        let (connected, accepted) =
+            tokio::join!(trusting(&other).connect(name(), near), server.acceptor().accept(far));
         assert!(connected.is_err() && accepted.is_err());
     }
 }

@@ -28,9 +28,7 @@ impl Usage {
 }
 
 fn peak_memory(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u32 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(f64::from(kilobytes) / 1024.0)
 }
@@ -80,10 +78,7 @@ mod tests {
 
     #[test]
     fn the_time_on_a_processor_is_to_the_nanosecond() {
-        assert_eq!(
-            on_cpu("1446001 51617 2\n"),
-            Some(Duration::from_nanos(1_446_001))
-        );
+        assert_eq!(on_cpu("1446001 51617 2\n"), Some(Duration::from_nanos(1_446_001)));
         assert_eq!(on_cpu(""), None);
     }
 

@@ -17,14 +17,7 @@ fn local(arguments: &[&str]) -> Output {
 }
 
 fn reconcile(arguments: &[&str]) -> (Option<i32>, Value) {
-    let some_missing = [
-        "reconcile",
-        "--json",
-        "--accounts",
-        "60",
-        "--missing",
-        "10%",
-    ];
+    let some_missing = ["reconcile", "--json", "--accounts", "60", "--missing", "10%"];
     let output = local(&[&some_missing, arguments].concat());
     let document = serde_json::from_slice(&output.stdout);
     let document = document.unwrap_or_else(|error| {
@@ -38,10 +31,7 @@ fn a_reconcile_reports_what_it_closed_and_ends_well() {
     let (code, document) = reconcile(&[]);
     let report = &document["report"];
     assert_eq!(code, Some(0), "{document}");
-    assert_eq!(
-        (&report["complete"], &report["gap"]),
-        (&json!(true), &json!(0))
-    );
+    assert_eq!((&report["complete"], &report["gap"]), (&json!(true), &json!(0)));
     let part = &report["regions"]["eu-west-1"];
     assert_eq!(
         part["enabled"].as_u64().unwrap() + part["enrolled"].as_u64().unwrap(),

@@ -31,20 +31,11 @@ macro_rules! client {
 async fn errors_arrive_with_their_code_and_message() {
     let cloud = Cloud::new(&Setup::default());
     let organizations = client!(aws_sdk_organizations, &cloud);
-    let call = organizations
-        .describe_account()
-        .account_id("999999999999")
-        .send()
-        .await;
+    let call = organizations.describe_account().account_id("999999999999").send().await;
     let error = call.unwrap_err().into_service_error();
     assert!(error.is_account_not_found_exception(), "{error:?}");
     let guardduty = client!(aws_sdk_guardduty, &cloud);
-    let call = guardduty
-        .get_members()
-        .detector_id("none")
-        .account_ids(NEW_ACCOUNT)
-        .send()
-        .await;
+    let call = guardduty.get_members().detector_id("none").account_ids(NEW_ACCOUNT).send().await;
     let error = call.unwrap_err().into_service_error();
     assert!(error.is_bad_request_exception(), "{error:?}");
     let text =
@@ -52,26 +43,13 @@ async fn errors_arrive_with_their_code_and_message() {
     assert_eq!(error.message(), Some(text));
     let sqs = client!(aws_sdk_sqs, &cloud);
     let queue = "https://sqs.eu-west-1.amazonaws.com/222222222222/none";
-    let error = sqs
-        .receive_message()
-        .queue_url(queue)
-        .send()
-        .await
-        .unwrap_err()
-        .into_service_error();
+    let error =
+        sqs.receive_message().queue_url(queue).send().await.unwrap_err().into_service_error();
     assert!(error.is_queue_does_not_exist(), "{error:?}");
-    assert_eq!(
-        error.meta().code(),
-        Some("AWS.SimpleQueueService.NonExistentQueue")
-    );
+    assert_eq!(error.meta().code(), Some("AWS.SimpleQueueService.NonExistentQueue"));
     let account = client!(aws_sdk_account, &cloud);
-    let error = account
-        .list_regions()
-        .max_results(51)
-        .send()
-        .await
-        .unwrap_err()
-        .into_service_error();
+    let error =
+        account.list_regions().max_results(51).send().await.unwrap_err().into_service_error();
     assert!(error.is_validation_exception(), "{error:?}");
 }
 
@@ -90,40 +68,20 @@ async fn a_dead_letter_is_read_and_deleted() {
         .send()
         .await
         .unwrap();
-    let received = sqs
-        .receive_message()
-        .queue_url(RETRY_QUEUE_URL)
-        .send()
-        .await
-        .unwrap();
+    let received = sqs.receive_message().queue_url(RETRY_QUEUE_URL).send().await.unwrap();
     let receipt = received.messages()[0].receipt_handle().unwrap();
-    sqs.delete_message()
-        .queue_url(RETRY_QUEUE_URL)
-        .receipt_handle(receipt)
-        .send()
-        .await
-        .unwrap();
+    sqs.delete_message().queue_url(RETRY_QUEUE_URL).receipt_handle(receipt).send().await.unwrap();
     let depth = cloud.lock().queues.depth(cloud.elapsed(), RETRY_QUEUE_URL);
     assert_eq!(depth.total(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn latency_and_delays_pass_in_virtual_time() {
-    let cloud = Cloud::new(&Setup {
-        latency: Duration::from_secs(2),
-        ..Setup::default()
-    });
+    let cloud = Cloud::new(&Setup { latency: Duration::from_secs(2), ..Setup::default() });
     let delay = FaultKind::Delay(Duration::from_secs(3));
-    cloud
-        .lock()
-        .faults
-        .push(Fault::always("ListRegions", delay));
+    cloud.lock().faults.push(Fault::always("ListRegions", delay));
     let before = Instant::now();
-    let regions = client!(aws_sdk_account, &cloud)
-        .list_regions()
-        .send()
-        .await
-        .unwrap();
+    let regions = client!(aws_sdk_account, &cloud).list_regions().send().await.unwrap();
     assert_eq!(regions.regions().len(), 4);
     assert_eq!(before.elapsed(), Duration::from_secs(5));
 }
@@ -132,10 +90,7 @@ async fn latency_and_delays_pass_in_virtual_time() {
 async fn a_dropped_connection_is_an_io_error_which_the_sdk_retries() {
     let cloud = Cloud::new(&Setup::default());
     let drop = FaultKind::Drop { effect: false };
-    cloud
-        .lock()
-        .faults
-        .push(Fault::always("ListDetectors", drop).first(3));
+    cloud.lock().faults.push(Fault::always("ListDetectors", drop).first(3));
     let guardduty = client!(aws_sdk_guardduty, &cloud);
     let error = guardduty.list_detectors().send().await.unwrap_err();
     assert!(
@@ -150,19 +105,8 @@ async fn a_dropped_connection_is_an_io_error_which_the_sdk_retries() {
 async fn garbage_is_no_answer_and_an_empty_body_reads_as_nothing() {
     let cloud = Cloud::new(&Setup::default());
     let guardduty = client!(aws_sdk_guardduty, &cloud);
-    cloud
-        .lock()
-        .faults
-        .push(Fault::always("ListDetectors", FaultKind::Garbage));
+    cloud.lock().faults.push(Fault::always("ListDetectors", FaultKind::Garbage));
     assert!(guardduty.list_detectors().send().await.is_err());
     cloud.lock().faults = vec![Fault::always("ListDetectors", FaultKind::Empty)];
-    assert!(
-        guardduty
-            .list_detectors()
-            .send()
-            .await
-            .unwrap()
-            .detector_ids()
-            .is_empty()
-    );
+    assert!(guardduty.list_detectors().send().await.unwrap().detector_ids().is_empty());
 }

@@ -1,10 +1,7 @@
 //! What the operations and faults do, on the wire and without an SDK: a request goes in, a response comes out. Limits,
 //! shapes and statuses are `.ci/check_contract.py`'s, which holds them to AWS's service models.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a missing JSON member reads as null"
-)]
+#![expect(clippy::indexing_slicing, reason = "a missing JSON member reads as null")]
 
 use std::time::Duration;
 
@@ -36,10 +33,7 @@ struct At {
 impl At {
     fn start() -> Self {
         let cloud = Cloud::new(&Setup::default());
-        Self {
-            cloud,
-            now: Duration::ZERO,
-        }
+        Self { cloud, now: Duration::ZERO }
     }
 
     fn with_fault(fault: Fault) -> Self {
@@ -60,10 +54,7 @@ impl At {
     /// The same cloud at another moment.
     fn at(&self, seconds: u64) -> Self {
         let cloud = self.cloud.clone();
-        Self {
-            cloud,
-            now: Duration::from_secs(seconds),
-        }
+        Self { cloud, now: Duration::from_secs(seconds) }
     }
 
     /// Changes GuardDuty in Ireland, or looks at it.
@@ -94,17 +85,12 @@ impl At {
     }
 
     fn detectors(&self, region: &str) -> Seen {
-        self.see(
-            signed("guardduty", region, "GET", "/detector"),
-            &Value::Null,
-        )
+        self.see(signed("guardduty", region, "GET", "/detector"), &Value::Null)
     }
 
     /// An operation on the detector of Ireland.
     fn guardduty(&self, method: &str, path: &str, body: &Value) -> Seen {
-        let detector = self
-            .ireland(|it| it.detector_id.clone())
-            .unwrap_or_default();
+        let detector = self.ireland(|it| it.detector_id.clone()).unwrap_or_default();
         let path = format!("/detector/{detector}{path}");
         self.see(signed("guardduty", IRELAND, method, &path), body)
     }
@@ -167,10 +153,7 @@ fn unprocessed(seen: &Seen) -> Vec<(&str, &str)> {
 #[test]
 fn a_request_without_a_signature_is_refused() {
     let seen = At::start().see(Request::builder(), &Value::Null);
-    assert_eq!(
-        (seen.status, seen.error.as_str()),
-        (403, "MissingAuthenticationTokenException")
-    );
+    assert_eq!((seen.status, seen.error.as_str()), (403, "MissingAuthenticationTokenException"));
 }
 
 #[test]
@@ -204,20 +187,14 @@ fn every_region_has_its_own_detector_if_it_is_switched_on_and_has_guardduty() {
     aws.ireland(|it| it.enabled_for_admin = false);
     for region in [IRELAND, "eu-nowhere-9"] {
         let seen = aws.detectors(region);
-        assert_eq!(
-            (seen.status, seen.error.as_str()),
-            (403, "UnrecognizedClientException")
-        );
+        assert_eq!((seen.status, seen.error.as_str()), (403, "UnrecognizedClientException"));
     }
 }
 
 #[test]
 fn a_created_member_is_enabled_at_once_or_in_its_time() {
     let aws = At::start();
-    assert_eq!(
-        aws.create(&[NEW_ACCOUNT]).body,
-        json!({ "unprocessedAccounts": [] })
-    );
+    assert_eq!(aws.create(&[NEW_ACCOUNT]).body, json!({ "unprocessedAccounts": [] }));
     let member = &aws.get(NEW_ACCOUNT)["members"][0];
     for (name, expected) in [
         ("relationshipStatus", "Enabled"),
@@ -240,21 +217,10 @@ fn each_account_that_cannot_be_a_member_has_its_own_text() {
     let mut account = Account::active("closed@example.com");
     account.set_state("SUSPENDED");
     let closed_account = (closed.to_owned(), account);
-    aws.cloud
-        .lock()
-        .organization
-        .accounts
-        .extend([closed_account]);
+    aws.cloud.lock().organization.accounts.extend([closed_account]);
     aws.ireland(|it| it.management_enabled = false);
     aws.ireland(|it| it.member_limit = 1);
-    let all = [
-        ADMIN_ACCOUNT,
-        MANAGEMENT_ACCOUNT,
-        nobody,
-        closed,
-        OTHER_ACCOUNT,
-        NEW_ACCOUNT,
-    ];
+    let all = [ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, nobody, closed, OTHER_ACCOUNT, NEW_ACCOUNT];
     let outside = "The request is rejected because the account is not part of the organization.";
     let expected = [
         (
@@ -315,10 +281,7 @@ fn the_organization_configuration_tells_of_the_limit_and_the_delegated_administr
 fn a_removed_member_is_taken_back_and_a_suspended_one_stays_suspended_until_it_is_resumed() {
     let aws = At::with_members(&[(NEW_ACCOUNT, "Removed"), (OTHER_ACCOUNT, "Disabled")]);
     aws.create(&[NEW_ACCOUNT, OTHER_ACCOUNT]);
-    assert_eq!(
-        [NEW_ACCOUNT, OTHER_ACCOUNT].map(|id| aws.status(id)),
-        ["Enabled", "Disabled"]
-    );
+    assert_eq!([NEW_ACCOUNT, OTHER_ACCOUNT].map(|id| aws.status(id)), ["Enabled", "Disabled"]);
     let body = json!({ "accountIds": [OTHER_ACCOUNT, MANAGEMENT_ACCOUNT] });
     let seen = aws.guardduty("POST", "/member/start", &body);
     let left = unprocessed(&seen).into_iter().map(|(id, _)| id);
@@ -336,10 +299,7 @@ fn one_bad_address_fails_the_whole_call() {
     ]});
     let seen = aws.guardduty("POST", "/member", &body);
     let message = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
-    assert_eq!(
-        seen.body,
-        json!({ "type": "InvalidInputException", "message": message })
-    );
+    assert_eq!(seen.body, json!({ "type": "InvalidInputException", "message": message }));
     assert!(aws.ireland(|it| it.members.is_empty()));
 }
 
@@ -367,10 +327,8 @@ fn a_page_is_as_long_as_it_can_be_and_departed_members_are_listed_only_on_reques
     let members = |only_associated: &str| {
         pages("members", "nextToken", &|next| {
             let token = next.as_str().map(|next| format!("&nextToken={next}"));
-            let path = format!(
-                "/member?onlyAssociated={only_associated}{}",
-                token.unwrap_or_default()
-            );
+            let path =
+                format!("/member?onlyAssociated={only_associated}{}", token.unwrap_or_default());
             aws.guardduty("GET", &path, &Value::Null).body
         })
     };
@@ -396,10 +354,7 @@ fn what_an_account_lacks_is_left_out() {
         "JoinedMethod": "CREATED",
         "JoinedTimestamp": 1_767_225_600,
     });
-    assert_eq!(
-        aws.organizations("DescribeAccount", &input)["Account"],
-        expected
-    );
+    assert_eq!(aws.organizations("DescribeAccount", &input)["Account"], expected);
     if let Some(account) = aws.cloud.lock().organization.accounts.get_mut(NEW_ACCOUNT) {
         account.set_state("PENDING_ACTIVATION");
         account.email = None;
@@ -408,10 +363,7 @@ fn what_an_account_lacks_is_left_out() {
     if let Value::Object(members) = &mut expected {
         members.retain(|name, _| !["Status", "Email"].contains(&name.as_str()));
     }
-    assert_eq!(
-        aws.organizations("DescribeAccount", &input)["Account"],
-        expected
-    );
+    assert_eq!(aws.organizations("DescribeAccount", &input)["Account"], expected);
 }
 
 #[test]
@@ -421,18 +373,13 @@ fn regions_are_listed_by_their_opt_in_status() {
     aws.cloud.lock().account.statuses.extend([off]);
     let names = |body: &Value| {
         let regions = body["Regions"].as_array().into_iter().flatten();
-        regions
-            .map(|region| region["RegionName"].clone())
-            .collect::<Vec<_>>()
+        regions.map(|region| region["RegionName"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&aws.regions(&json!({}))).len(), 5);
     let mut input =
         json!({ "RegionOptStatusContains": ["ENABLED", "ENABLED_BY_DEFAULT"], "MaxResults": 3 });
     let first = aws.regions(&input);
-    assert_eq!(
-        names(&first),
-        ["ap-southeast-2", "eu-central-1", "eu-west-1"]
-    );
+    assert_eq!(names(&first), ["ap-southeast-2", "eu-central-1", "eu-west-1"]);
     input["NextToken"] = first["NextToken"].clone();
     let last = json!({ "RegionName": "us-east-1", "RegionOptStatus": "ENABLED_BY_DEFAULT" });
     assert_eq!(aws.regions(&input), json!({ "Regions": [last] }));
@@ -448,10 +395,7 @@ fn a_message_is_sent_received_and_deleted() {
         .clone();
     assert_eq!(sent["MD5OfMessageBody"], "5d41402abc4b2a76b9719d911017c592");
     // Length and name, length and type, 1, length and value; hashed by another tool.
-    assert_eq!(
-        sent["MD5OfMessageAttributes"],
-        "bef8bf215374a0a228d67533b1a488be"
-    );
+    assert_eq!(sent["MD5OfMessageAttributes"], "bef8bf215374a0a228d67533b1a488be");
     let aws = aws.at(2);
     let everything =
         json!({ "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"] });
@@ -488,10 +432,7 @@ fn a_bad_entry_fails_alone_and_a_bad_batch_as_a_whole() {
     let good = json!({ "Id": "good", "MessageBody": "x", "DelaySeconds": 900 });
     let late = json!({ "Id": "late", "MessageBody": "x", "DelaySeconds": 901 });
     let seen = aws.send(&json!([good, good]));
-    assert_eq!(
-        seen.error,
-        "AWS.SimpleQueueService.BatchEntryIdsNotDistinct;Sender"
-    );
+    assert_eq!(seen.error, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct;Sender");
     assert_eq!(aws.depth().total(), 0);
     let seen = aws.send(&json!([late, good]));
     assert_eq!(seen.body["Successful"][0]["Id"], "good");
@@ -518,10 +459,7 @@ fn the_visibility_of_a_message_in_flight_changes_and_a_bad_entry_fails_alone() {
     let codes = [0, 1].map(|index| seen["Failed"][index]["Code"].clone());
     assert_eq!(codes, ["ReceiptHandleIsInvalid", "InvalidParameterValue"]);
     assert_eq!([59, 60].map(|now| aws.at(now).depth().visible), [0, 1]);
-    assert_eq!(
-        change(60, &[receipt])["Failed"][0]["Code"],
-        "MessageNotInflight"
-    );
+    assert_eq!(change(60, &[receipt])["Failed"][0]["Code"], "MessageNotInflight");
     let later = FaultKind::Unprocessed("later".to_owned());
     let fault = Fault::always("ChangeMessageVisibilityBatch", later);
     aws.cloud.lock().faults.push(fault);
@@ -531,11 +469,7 @@ fn the_visibility_of_a_message_in_flight_changes_and_a_bad_entry_fails_alone() {
 // Faults
 
 fn error(status: u16, code: Option<&str>) -> FaultKind {
-    FaultKind::Error {
-        status,
-        code: code.map(str::to_owned),
-        message: "no".to_owned(),
-    }
+    FaultKind::Error { status, code: code.map(str::to_owned), message: "no".to_owned() }
 }
 
 #[test]
@@ -544,20 +478,11 @@ fn an_error_has_no_effect_and_strikes_as_often_as_it_is_set() {
     let aws = At::with_fault(Fault::always("CreateMembers", kind).from(2).first(2));
     let statuses = [(); 4].map(|()| aws.create(&[NEW_ACCOUNT]).status);
     assert_eq!(statuses, [200, 500, 500, 200]);
-    let faults: Vec<_> = aws
-        .cloud
-        .lock()
-        .calls
-        .iter()
-        .map(|call| call.fault)
-        .collect();
+    let faults: Vec<_> = aws.cloud.lock().calls.iter().map(|call| call.fault).collect();
     assert_eq!(faults, [false, true, true, false]);
     let fresh = At::with_fault(Fault::always("CreateMembers", error(403, None)));
     let seen = fresh.create(&[NEW_ACCOUNT]);
-    assert_eq!(
-        (seen.status, seen.error.as_str(), seen.text.as_str()),
-        (403, "", "no")
-    );
+    assert_eq!((seen.status, seen.error.as_str(), seen.text.as_str()), (403, "", "no"));
     assert_eq!(fresh.status(NEW_ACCOUNT), "none");
 }
 
@@ -568,10 +493,7 @@ fn a_fault_keeps_to_its_region_and_account() {
     assert_eq!(elsewhere.create(&[NEW_ACCOUNT]).status, 200);
     let somebody = At::with_fault(always.in_region(IRELAND).on_account(OTHER_ACCOUNT));
     assert_eq!(somebody.create(&[NEW_ACCOUNT]).status, 200);
-    assert_eq!(
-        somebody.create(&[MANAGEMENT_ACCOUNT, OTHER_ACCOUNT]).status,
-        0
-    );
+    assert_eq!(somebody.create(&[MANAGEMENT_ACCOUNT, OTHER_ACCOUNT]).status, 0);
 }
 
 #[test]
@@ -583,17 +505,11 @@ fn what_a_fault_leaves_unprocessed_has_no_effect_and_the_rest_has() {
     let aws = At::with_fault(fault("CreateMembers"));
     let seen = aws.create(&[NEW_ACCOUNT, OTHER_ACCOUNT]);
     assert_eq!(unprocessed(&seen), [(NEW_ACCOUNT, "Internal error")]);
-    assert_eq!(
-        [NEW_ACCOUNT, OTHER_ACCOUNT].map(|id| aws.status(id)),
-        ["none", "Enabled"]
-    );
+    assert_eq!([NEW_ACCOUNT, OTHER_ACCOUNT].map(|id| aws.status(id)), ["none", "Enabled"]);
 
     let aws = At::with_fault(fault("GetMembers").first(1));
     aws.create(&[NEW_ACCOUNT]);
-    assert_eq!(
-        aws.get(NEW_ACCOUNT)["unprocessedAccounts"][0]["result"],
-        "Internal error"
-    );
+    assert_eq!(aws.get(NEW_ACCOUNT)["unprocessedAccounts"][0]["result"], "Internal error");
     assert_eq!(aws.status(NEW_ACCOUNT), "Enabled");
 
     let aws = At::with_fault(fault("SendMessageBatch"));
@@ -609,37 +525,18 @@ fn what_a_fault_leaves_unprocessed_has_no_effect_and_the_rest_has() {
 fn an_answer_that_is_late_lost_or_unreadable_comes_after_the_effect_unless_it_is_lost_before() {
     let delay = Duration::from_secs(9);
     for (kind, status, text, member) in [
-        (
-            FaultKind::Delay(delay),
-            Some(200),
-            r#"{"unprocessedAccounts":[]}"#,
-            "Enabled",
-        ),
+        (FaultKind::Delay(delay), Some(200), r#"{"unprocessedAccounts":[]}"#, "Enabled"),
         (FaultKind::Drop { effect: false }, None, "", "none"),
         (FaultKind::Drop { effect: true }, None, "", "Enabled"),
         (FaultKind::Garbage, Some(200), "<html>garbage", "Enabled"),
         (FaultKind::Empty, Some(200), "", "Enabled"),
-        (
-            FaultKind::WithoutUnprocessedAccounts,
-            Some(200),
-            "{}",
-            "Enabled",
-        ),
+        (FaultKind::WithoutUnprocessedAccounts, Some(200), "{}", "Enabled"),
     ] {
-        let took = if kind == FaultKind::Delay(delay) {
-            delay
-        } else {
-            Duration::ZERO
-        };
+        let took = if kind == FaultKind::Delay(delay) { delay } else { Duration::ZERO };
         let aws = At::with_fault(Fault::always("CreateMembers", kind.clone()));
         assert_eq!(aws.create(&[NEW_ACCOUNT]).text, text, "{kind:?}");
-        let call = aws
-            .cloud
-            .lock()
-            .calls
-            .last()
-            .cloned()
-            .map(|call| (call.status, call.took, call.fault));
+        let call =
+            aws.cloud.lock().calls.last().cloned().map(|call| (call.status, call.took, call.fault));
         assert_eq!(call, Some((status, took, true)), "{kind:?}");
         assert_eq!(aws.status(NEW_ACCOUNT), member, "{kind:?}");
     }

@@ -11,12 +11,7 @@ use decisions::redacted::Redacted;
 
 /// Names the operation of a service without Regions that failed.
 pub(crate) fn of(operation: Operation) -> impl Fn(Failure) -> CallError {
-    move |failure| CallError {
-        operation,
-        region: None,
-        detector_id: None,
-        failure,
-    }
+    move |failure| CallError { operation, region: None, detector_id: None, failure }
 }
 
 /// How a call failed.

@@ -34,10 +34,7 @@ pub(crate) struct GuardDuty {
 impl GuardDuty {
     /// No client is built before its Region is asked for.
     pub(crate) fn new(aws: &SdkConfig) -> Self {
-        Self {
-            aws: aws.clone(),
-            regions: Mutex::default(),
-        }
+        Self { aws: aws.clone(), regions: Mutex::default() }
     }
 
     /// GuardDuty in `region`.
@@ -79,9 +76,7 @@ pub(crate) struct OrganizationSettings {
 impl RegionalGuardDuty {
     fn new(aws: &SdkConfig, region: &Region) -> Self {
         let config = aws_sdk_guardduty::config::Builder::from(aws)
-            .region(aws_sdk_guardduty::config::Region::new(
-                region.as_str().to_owned(),
-            ))
+            .region(aws_sdk_guardduty::config::Region::new(region.as_str().to_owned()))
             // A retry budget of this client's own. The SDK's default is one for each Region too, but static: the
             // environments of one process, as tests have them, would share it.
             .retry_partition(RetryPartition::custom(format!("guardduty-{region}")).build())
@@ -124,22 +119,12 @@ impl RegionalGuardDuty {
     ) -> Result<Answer, CallError> {
         self.at_detector(Operation::CreateMembers, async |detector_id| {
             let details = accounts.iter().map(|(id, email)| {
-                AccountDetail::builder()
-                    .account_id(id.to_string())
-                    .email(email.expose())
-                    .build()
+                AccountDetail::builder().account_id(id.to_string()).email(email.expose()).build()
             });
             let call = self.client.create_members().detector_id(detector_id);
-            let reply = call
-                .set_account_details(Some(details.collect()))
-                .send()
-                .await;
+            let reply = call.set_account_details(Some(details.collect())).send().await;
             let reply = reply.map_err(|error| error::failure(&error))?;
-            Ok(answer(
-                detector_id,
-                BTreeMap::new(),
-                reply.unprocessed_accounts(),
-            ))
+            Ok(answer(detector_id, BTreeMap::new(), reply.unprocessed_accounts()))
         })
         .await
     }
@@ -153,17 +138,10 @@ impl RegionalGuardDuty {
         accounts: &[AccountId],
     ) -> Result<Answer, CallError> {
         self.at_detector(Operation::StartMonitoringMembers, async |detector_id| {
-            let call = self
-                .client
-                .start_monitoring_members()
-                .detector_id(detector_id);
+            let call = self.client.start_monitoring_members().detector_id(detector_id);
             let reply = call.set_account_ids(Some(ids(accounts))).send().await;
             let reply = reply.map_err(|error| error::failure(&error))?;
-            Ok(answer(
-                detector_id,
-                BTreeMap::new(),
-                reply.unprocessed_accounts(),
-            ))
+            Ok(answer(detector_id, BTreeMap::new(), reply.unprocessed_accounts()))
         })
         .await
     }
@@ -224,10 +202,7 @@ impl RegionalGuardDuty {
             answer.map_err(|failure| self.failed(operation, Some(detector_id), failure))
         };
         let first = try_once().await;
-        if !first
-            .as_ref()
-            .is_err_and(|error| self.forget_detector(error))
-        {
+        if !first.as_ref().is_err_and(|error| self.forget_detector(error)) {
             return first;
         }
         try_once().await.inspect_err(|_| self.remember(None))
@@ -239,12 +214,7 @@ impl RegionalGuardDuty {
         detector_id: Option<String>,
         failure: Failure,
     ) -> CallError {
-        CallError {
-            operation,
-            region: Some(self.region.clone()),
-            detector_id,
-            failure,
-        }
+        CallError { operation, region: Some(self.region.clone()), detector_id, failure }
     }
 
     /// Forgets the detector if the call failed because it is not ours (any more).
@@ -259,11 +229,7 @@ impl RegionalGuardDuty {
 
     /// The Region's detector: there is at most one.
     async fn detector(&self) -> Result<String, CallError> {
-        let known = self
-            .detector_id
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let known = self.detector_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(detector_id) = known {
             return Ok(detector_id);
         }
@@ -277,10 +243,7 @@ impl RegionalGuardDuty {
     }
 
     fn remember(&self, detector_id: Option<String>) {
-        *self
-            .detector_id
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = detector_id;
+        *self.detector_id.lock().unwrap_or_else(PoisonError::into_inner) = detector_id;
     }
 }
 
@@ -328,11 +291,7 @@ fn answer(
         let id = account.account_id()?.parse().ok()?;
         Some((id, Redacted::new(account.result().unwrap_or_default())))
     });
-    Answer {
-        detector_id: detector_id.to_owned(),
-        members,
-        unprocessed: texts.collect(),
-    }
+    Answer { detector_id: detector_id.to_owned(), members, unprocessed: texts.collect() }
 }
 
 #[cfg(test)]
@@ -347,9 +306,7 @@ mod tests {
     fn texts(unprocessed: &[UnprocessedAccount]) -> Vec<(String, String)> {
         let answer = answer("d1", BTreeMap::new(), unprocessed);
         let texts = answer.unprocessed.iter();
-        texts
-            .map(|(id, text)| (id.to_string(), text.to_string()))
-            .collect()
+        texts.map(|(id, text)| (id.to_string(), text.to_string())).collect()
     }
 
     #[test]

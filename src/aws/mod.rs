@@ -21,10 +21,8 @@ pub async fn load() -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    let loaded = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http)
-        .load()
-        .await;
+    let loaded =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
     limited(&loaded)
 }
 

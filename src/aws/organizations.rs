@@ -25,9 +25,7 @@ impl Organizations {
         let config = aws_sdk_organizations::config::Builder::from(aws)
             .retry_partition(RetryPartition::custom("organizations").build())
             .build();
-        Self {
-            client: Client::from_conf(config),
-        }
+        Self { client: Client::from_conf(config) }
     }
 
     /// `DescribeAccount`: allowed in the management account and for a delegated administrator of any service.
@@ -73,9 +71,8 @@ pub(crate) type AccountPage = (Vec<(AccountId, Account)>, Option<String>);
 /// `State` counts; `Status` is being retired (2026-09-09) and serves if `State` is missing.
 fn account(described: &types::Account) -> Account {
     let (state, status) = (described.state(), described.status());
-    let name = state
-        .map(types::AccountState::as_str)
-        .or_else(|| status.map(types::AccountStatus::as_str));
+    let name =
+        state.map(types::AccountState::as_str).or_else(|| status.map(types::AccountStatus::as_str));
     let state = match name {
         Some("ACTIVE") => State::Active,
         Some("PENDING_ACTIVATION") => State::PendingActivation,
@@ -84,10 +81,7 @@ fn account(described: &types::Account) -> Account {
         Some("CLOSED") => State::Closed,
         other => State::Unknown(other.unwrap_or("none").to_owned()),
     };
-    Account {
-        state,
-        email: described.email().and_then(Email::unmasked),
-    }
+    Account { state, email: described.email().and_then(Email::unmasked) }
 }
 
 #[cfg(test)]
@@ -127,9 +121,7 @@ mod tests {
             ("CLOSED", State::Closed),
             ("HIBERNATING", State::Unknown("HIBERNATING".to_owned())),
         ] {
-            let described = types::Account::builder()
-                .state(AccountState::from(name))
-                .build();
+            let described = types::Account::builder().state(AccountState::from(name)).build();
             assert_eq!(account(&described).state, state);
         }
         let bare = types::Account::builder().build();

@@ -34,10 +34,7 @@ pub(crate) struct EnabledRegions {
 impl EnabledRegions {
     /// Makes no call.
     pub(crate) fn new(aws: &SdkConfig) -> Self {
-        Self {
-            client: Client::new(aws),
-            known: Mutex::default(),
-        }
+        Self { client: Client::new(aws), known: Mutex::default() }
     }
 
     /// The Regions that `coverage` stands for.

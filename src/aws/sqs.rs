@@ -73,10 +73,7 @@ impl Queue {
         let config = aws_sdk_sqs::config::Builder::from(aws)
             .retry_partition(RetryPartition::custom(url.to_owned()).build())
             .build();
-        Self {
-            client: Client::from_conf(config),
-            url: url.to_owned(),
-        }
+        Self { client: Client::from_conf(config), url: url.to_owned() }
     }
 
     /// Sends every record, each to become visible after `wait` (SQS allows up to 900 s).
@@ -89,12 +86,8 @@ impl Queue {
         wait: Duration,
         deadline: Instant,
     ) -> Result<(), NotSent> {
-        let not_sent = |lost, cause| NotSent {
-            lost,
-            all: records.len(),
-            queue: self.url.clone(),
-            cause,
-        };
+        let not_sent =
+            |lost, cause| NotSent { lost, all: records.len(), queue: self.url.clone(), cause };
         match timeout_at(deadline, self.send_all(records, wait)).await {
             Ok((lost, _)) if lost.is_empty() => Ok(()),
             Ok((lost, cause)) => Err(not_sent(lost, cause)),
@@ -138,11 +131,8 @@ impl Queue {
         let mut why = String::new();
         for _ in 0..=RESENDS {
             let entries = left.iter().map(|(_, entry)| entry.clone()).collect();
-            let call = self
-                .client
-                .send_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries));
+            let call =
+                self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
             let reply = match call.send().await {
                 Ok(reply) => reply,
                 Err(error) => {
@@ -151,10 +141,7 @@ impl Queue {
             };
             // Only what SQS says it took counts: an entry in neither list is not in the queue.
             left.retain(|(_, entry)| {
-                !reply
-                    .successful()
-                    .iter()
-                    .any(|sent| sent.id() == entry.id())
+                !reply.successful().iter().any(|sent| sent.id() == entry.id())
             });
             if left.is_empty() {
                 return Ok(());
@@ -186,16 +173,13 @@ impl Queue {
     }
 
     async fn postpone_batch(&self, messages: &[(String, Duration)]) -> Vec<String> {
-        let entries = messages
-            .iter()
-            .enumerate()
-            .map(|(index, (receipt, after))| {
-                ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .receipt_handle(receipt)
-                    .visibility_timeout(seconds(*after))
-                    .build()
-            });
+        let entries = messages.iter().enumerate().map(|(index, (receipt, after))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(seconds(*after))
+                .build()
+        });
         let entries = match entries.collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
             Err(error) => return vec![error.to_string()],

@@ -97,24 +97,12 @@ impl Enroller {
             let guardduty = self.guardduty.in_region(&region);
             let enrollment = Enrollment::new(rules, accounts);
             let describe = described.clone().map(|described| {
-                move |id| {
-                    described
-                        .get(&id)
-                        .cloned()
-                        .unwrap_or_else(|| Err(undescribed()))
-                }
+                move |id| described.get(&id).cloned().unwrap_or_else(|| Err(undescribed()))
             });
             let mut limiter = RateLimiter::unlimited();
             let permit = limiter.wait().await;
-            let reached = enroll(
-                &guardduty,
-                enrollment,
-                describe,
-                &mut limiter,
-                permit,
-                cutoff,
-            )
-            .await;
+            let reached =
+                enroll(&guardduty, enrollment, describe, &mut limiter, permit, cutoff).await;
             (region, reached)
         });
         for (region, reached) in join_all(regions).await {

@@ -31,11 +31,7 @@ impl RateLimiter {
     }
 
     fn with_step(step: Duration) -> Self {
-        Self {
-            base: step,
-            step,
-            next: Instant::now(),
-        }
+        Self { base: step, step, next: Instant::now() }
     }
 
     /// Waits until the next call may be made.
@@ -126,9 +122,7 @@ mod tests {
             calls.set(calls.get() + 1);
             calls.get()
         };
-        let answer = RateLimiter::of(1)
-            .call(&mut count, |call| *call < 4, call)
-            .await;
+        let answer = RateLimiter::of(1).call(&mut count, |call| *call < 4, call).await;
         assert_eq!((answer, count), (4, 3));
         assert_eq!(start.elapsed().as_secs(), 2 + 4 + 8);
     }

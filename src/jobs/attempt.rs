@@ -31,9 +31,7 @@ pub(super) async fn attempt(
     let now = clock::now();
     logs::attempt_ended(&outcomes);
     metrics::pairs(&outcomes);
-    let seconds = requests
-        .iter()
-        .flat_map(|request| request.seconds_to_protected(&outcomes, now));
+    let seconds = requests.iter().flat_map(|request| request.seconds_to_protected(&outcomes, now));
     metrics::protected(&seconds.collect::<Vec<_>>());
     (outcomes, now)
 }
@@ -49,10 +47,7 @@ pub(super) async fn send_dead_letters(
 ) -> Result<(), NotSent> {
     logs::dead_letters(letters);
     let last_answer = invocation.last_answer();
-    queues
-        .dead_letters
-        .send(letters, Duration::ZERO, last_answer)
-        .await?;
+    queues.dead_letters.send(letters, Duration::ZERO, last_answer).await?;
     metrics::dead_letters(letters.len());
     Ok(())
 }

@@ -34,9 +34,7 @@ pub(crate) async fn run(
     let (retries, letters) = request.records(&outcomes, now);
     let wait = retry::backoff(request.origin.attempts);
     let sent = tokio::join!(
-        queues
-            .retries
-            .send(&retries, wait, invocation.last_answer()),
+        queues.retries.send(&retries, wait, invocation.last_answer()),
         send_dead_letters(queues, &letters, invocation),
     );
     match sent {

@@ -45,10 +45,7 @@ pub(crate) async fn run(
 ) -> Report {
     let mut report = Report::new(request.dry_run, clock::now());
     let listed = list(configuration, aws, &mut report.throttled);
-    match timeout_at(cutoff, listed)
-        .await
-        .unwrap_or_else(|_| Err(late()))
-    {
+    match timeout_at(cutoff, listed).await.unwrap_or_else(|_| Err(late())) {
         Err(outcome) => report.blocked = Some(Blocked::by(&outcome)),
         Ok((regions, roster)) => {
             report.accounts_listed = Some(roster.listed());
@@ -158,21 +155,15 @@ impl RegionPart<'_> {
     /// The membership of each expected account.
     async fn compare(&mut self) -> Result<Vec<Membership>, Outcome> {
         let rules = self.rules;
-        self.read_settings()
-            .await
-            .map_err(|error| rules.failed(&error))?;
-        self.list_members()
-            .await
-            .map_err(|error| rules.failed(&error))
+        self.read_settings().await.map_err(|error| rules.failed(&error))?;
+        self.list_members().await.map_err(|error| rules.failed(&error))
     }
 
     /// Reports the organization's settings in the Region.
     async fn read_settings(&mut self) -> Result<(), CallError> {
         let mut limiter = RateLimiter::of(self.configuration.list_members_per_second);
         let describe = async || self.guardduty.describe_organization_configuration().await;
-        let settings = limiter
-            .call(&mut self.report.throttled, is_throttled, describe)
-            .await?;
+        let settings = limiter.call(&mut self.report.throttled, is_throttled, describe).await?;
         self.report.auto_enable = settings.auto_enable;
         self.report.member_account_limit_reached = settings.member_limit_reached;
         Ok(())
@@ -190,9 +181,7 @@ impl RegionPart<'_> {
         let mut token = None;
         loop {
             let list = async || self.guardduty.list_members(token.as_deref()).await;
-            let page = limiter
-                .call(&mut self.report.throttled, is_throttled, list)
-                .await?;
+            let page = limiter.call(&mut self.report.throttled, is_throttled, list).await?;
             for (id, status) in page.status {
                 let index = self.roster.index_of(id);
                 match index.and_then(|index| memberships.get_mut(index)) {
@@ -227,23 +216,15 @@ impl RegionPart<'_> {
     ) -> Result<(), Outcome> {
         let mut limiter = RateLimiter::of(self.configuration.create_members_per_second);
         while !missing.is_empty() {
-            let ids: Vec<AccountId> = missing
-                .drain(..missing.len().min(MAX_ACCOUNTS_PER_CALL))
-                .collect();
+            let ids: Vec<AccountId> =
+                missing.drain(..missing.len().min(MAX_ACCOUNTS_PER_CALL)).collect();
             let Ok(permit) = timeout_at(cutoff, limiter.wait()).await else {
                 return Err(late());
             };
             let enrollment = Enrollment::new(self.rules, ids);
             let describe = ready(|id| Ok(self.described(id)));
-            let reached = enroll(
-                self.guardduty,
-                enrollment,
-                describe,
-                &mut limiter,
-                permit,
-                cutoff,
-            )
-            .await;
+            let reached =
+                enroll(self.guardduty, enrollment, describe, &mut limiter, permit, cutoff).await;
             let mut throttled = 0;
             for (id, outcome) in &reached {
                 if outcome.reason == Some(Reason::Throttled) {
@@ -255,10 +236,7 @@ impl RegionPart<'_> {
             }
             self.report.throttled += throttled;
             limiter.on_result(throttled > 0);
-            if reached
-                .values()
-                .any(|outcome| outcome.reason == Some(Reason::Deadline))
-            {
+            if reached.values().any(|outcome| outcome.reason == Some(Reason::Deadline)) {
                 return Err(late());
             }
             if let Some(outcome) = concerns_the_region(reached.values()) {
@@ -272,10 +250,7 @@ impl RegionPart<'_> {
     fn described(&self, id: AccountId) -> Account {
         let index = self.roster.index_of(id);
         let expected = index.and_then(|index| self.roster.expected().get(index));
-        Account {
-            state: State::Active,
-            email: expected.and_then(|(_, email)| email.clone()),
-        }
+        Account { state: State::Active, email: expected.and_then(|(_, email)| email.clone()) }
     }
 }
 
@@ -288,9 +263,7 @@ fn is_throttled<T>(answer: &Result<T, CallError>) -> bool {
 fn concerns_the_region<'a>(mut outcomes: impl Iterator<Item = &'a Outcome>) -> Option<&'a Outcome> {
     let first = outcomes.next()?;
     let same = outcomes.all(|outcome| outcome.reason == first.reason);
-    let concerns_the_region = first
-        .reason
-        .is_some_and(|reason| reason.scope() == Scope::Region);
+    let concerns_the_region = first.reason.is_some_and(|reason| reason.scope() == Scope::Region);
     (concerns_the_region && same).then_some(first)
 }
 

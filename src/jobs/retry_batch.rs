@@ -55,9 +55,7 @@ pub(crate) async fn run(
     }
     let (sent, failures) = tokio::join!(
         send_dead_letters(queues, &letters, invocation),
-        queues
-            .retries
-            .postpone(&postponed, invocation.last_answer()),
+        queues.retries.postpone(&postponed, invocation.last_answer()),
     );
     if let Err(not_sent) = sent {
         logs::dead_letters_not_sent(&not_sent);

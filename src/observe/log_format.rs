@@ -50,12 +50,7 @@ mod tests {
     fn the_sdk_and_the_runtime_never_write_payloads() {
         let filter = filter(LevelFilter::TRACE);
         assert!(filter.would_enable("guardduty_enroller::handler", &Level::TRACE));
-        for target in [
-            "aws_smithy_runtime::client",
-            "lambda_runtime",
-            "hyper",
-            "aws_config",
-        ] {
+        for target in ["aws_smithy_runtime::client", "lambda_runtime", "hyper", "aws_config"] {
             assert!(filter.would_enable(target, &Level::INFO));
             assert!(!filter.would_enable(target, &Level::DEBUG));
             assert!(!filter.would_enable(target, &Level::TRACE));

@@ -108,9 +108,7 @@ pub(crate) fn dead_letters_not_sent(not_sent: &NotSent) {
 /// One line for each pair of the retry queue that is not to be enrolled any more. [`attempt_ended`] has named those in a
 /// Region without a detector.
 pub(crate) fn skipped(outcomes: &PairOutcomes) {
-    let skipped = outcomes
-        .iter()
-        .filter(|(_, outcome)| outcome.status.is_skipped());
+    let skipped = outcomes.iter().filter(|(_, outcome)| outcome.status.is_skipped());
     for (pair, outcome) in skipped.filter(|(_, o)| o.reason != Some(Reason::NoDetector)) {
         info!(
             accountId = %pair.account,

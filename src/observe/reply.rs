@@ -37,10 +37,9 @@ pub(crate) fn ignored(why: &str) -> Value {
 pub(crate) fn pairs(outcomes: &PairOutcomes) -> Value {
     let mut accounts: BTreeMap<AccountId, AccountReply<'_>> = BTreeMap::new();
     for (pair, outcome) in outcomes {
-        let account = accounts.entry(pair.account).or_insert(AccountReply {
-            account_id: pair.account,
-            regions: BTreeMap::new(),
-        });
+        let account = accounts
+            .entry(pair.account)
+            .or_insert(AccountReply { account_id: pair.account, regions: BTreeMap::new() });
         let reply = PairReply {
             outcome: outcome.status.name(),
             reason: outcome.reason,

@@ -52,15 +52,10 @@ fn changes() -> impl Strategy<Value = Change> {
 /// The JSON pointers of all parts but the document itself.
 fn parts(value: &Value, path: &str, parts: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, value)| (key.clone(), value))
-            .collect(),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(n, value)| (n.to_string(), value))
-            .collect(),
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(n, value)| (n.to_string(), value)).collect()
+        }
         _ => Vec::new(),
     };
     for (name, child) in children {
@@ -126,11 +121,7 @@ fn documents() -> impl Strategy<Value = Value> {
 
 /// Runs a check for inputs of a kind, always the same ones.
 fn check<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, check: impl Fn(T)) {
-    let config = Config {
-        cases: 256,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases: 256, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[1; 32]);
     let checked = TestRunner::new_with_rng(config, rng).run(&inputs, |input| {
         check(input);
@@ -143,19 +134,14 @@ fn check<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, check: impl Fn(T)
 
 /// What the function answers to a payload in a fresh world.
 fn answer(payload: &str) -> Result<Value, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         let world = World::new_for_any_input();
         let reply = world.invoke_raw(payload, TIMEOUT).await;
         for call in world.calls("CreateMembers") {
             for account in &call.accounts {
-                assert!(
-                    is_named(account, payload),
-                    "nobody named {account}: {payload}"
-                );
+                assert!(is_named(account, payload), "nobody named {account}: {payload}");
             }
         }
         if reply.is_err() {
@@ -212,9 +198,6 @@ fn any_changed_sample_as_a_message_is_done_or_stays_and_never_fails_its_batch() 
         let reply = answer(&batch.to_string());
         let stays = json!({"batchItemFailures": [{"itemIdentifier": "m-1"}]});
         let done = json!({"batchItemFailures": []});
-        assert!(
-            [Ok(stays), Ok(done)].contains(&reply),
-            "{document}: {reply:?}"
-        );
+        assert!([Ok(stays), Ok(done)].contains(&reply), "{document}: {reply:?}");
     });
 }

@@ -12,10 +12,7 @@ const ARCHITECTURE: &str = include_str!("../../docs/architecture.md");
 
 #[test]
 fn the_runbooks_table_of_reasons_is_the_codes() {
-    let table = OPERATIONS
-        .split("\n## Reasons\n")
-        .nth(1)
-        .unwrap_or_default();
+    let table = OPERATIONS.split("\n## Reasons\n").nth(1).unwrap_or_default();
     let rows = table.lines().skip_while(|line| !line.starts_with("| `"));
     let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
     let cell = |text: &str| text.replace('|', "\\|");
@@ -50,9 +47,8 @@ fn the_picture_of_a_pairs_life_has_every_outcome_and_a_way_to_and_from_each() {
     let lines: Vec<&str> = picture.unwrap_or_default().lines().map(str::trim).collect();
     let mut states = Vec::new();
     for line in &lines {
-        let Some((name, id)) = line
-            .strip_prefix("state \"")
-            .and_then(|rest| rest.split_once("\" as "))
+        let Some((name, id)) =
+            line.strip_prefix("state \"").and_then(|rest| rest.split_once("\" as "))
         else {
             continue;
         };
@@ -60,9 +56,7 @@ fn the_picture_of_a_pairs_life_has_every_outcome_and_a_way_to_and_from_each() {
             let target = line.split("--> ").nth(1).unwrap_or_default();
             target.split(':').next() == Some(id)
         });
-        let left = lines
-            .iter()
-            .any(|line| line.starts_with(&format!("{id} --> ")));
+        let left = lines.iter().any(|line| line.starts_with(&format!("{id} --> ")));
         assert!(reached && left, "{name}");
         if !name.contains(' ') {
             states.push(name);

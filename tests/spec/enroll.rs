@@ -21,10 +21,7 @@ async fn a_new_account_is_enrolled_in_every_region() {
     let world = World::new();
     let reply = world.enroll(&[NEW_ACCOUNT]).await;
     for region in REGIONS {
-        assert_eq!(
-            pair(&reply, NEW_ACCOUNT, region),
-            json!({"outcome": "enrolled"})
-        );
+        assert_eq!(pair(&reply, NEW_ACCOUNT, region), json!({"outcome": "enrolled"}));
     }
     assert!(world.is_enabled_everywhere(NEW_ACCOUNT));
     assert!(world.queues_are_empty());
@@ -42,20 +39,14 @@ async fn a_second_delivery_changes_nothing_and_makes_no_createmembers_call() {
 
 #[tokio::test(start_paused = true)]
 async fn two_deliveries_at_the_same_time_both_end_with_the_account_enabled() {
-    let setup = Setup {
-        latency: Duration::from_secs(1),
-        ..Setup::default()
-    };
+    let setup = Setup { latency: Duration::from_secs(1), ..Setup::default() };
     let world = World::of(&setup, &[]);
     let accounts = [NEW_ACCOUNT];
     let replies = tokio::join!(world.enroll(&accounts), world.enroll(&accounts));
     for reply in [replies.0, replies.1] {
         for region in REGIONS {
             let outcome = outcome(&reply, NEW_ACCOUNT, region);
-            assert!(
-                ["enrolled", "already-enabled"].contains(&outcome.as_str()),
-                "{outcome}"
-            );
+            assert!(["enrolled", "already-enabled"].contains(&outcome.as_str()), "{outcome}");
         }
     }
     // Neither could know of the other: at worst each makes the member once.
@@ -94,10 +85,7 @@ async fn a_warm_environment_asks_for_no_detector_and_no_region_again() {
 #[tokio::test(start_paused = true)]
 async fn the_longest_chain_of_calls_is_four_for_a_first_event_and_three_for_a_warm_one() {
     // Virtual time: a call takes a second, and everything else none.
-    let setup = Setup {
-        latency: Duration::from_secs(1),
-        ..Setup::default()
-    };
+    let setup = Setup { latency: Duration::from_secs(1), ..Setup::default() };
     let listed = REGIONS.join(",");
     // The list of the enabled Regions is one call more.
     for (regions, first) in [(listed.as_str(), 4), ("all", 5)] {
@@ -128,15 +116,11 @@ async fn an_input_that_names_no_account_makes_no_call() {
 
 #[tokio::test(start_paused = true)]
 async fn the_administrator_and_excluded_accounts_are_skipped_without_a_word_to_guardduty() {
-    let world = World::with(&[
-        ("EXCLUDED_ACCOUNTS", OTHER_ACCOUNT),
-        ("REGIONS", "eu-west-1"),
-    ]);
+    let world = World::with(&[("EXCLUDED_ACCOUNTS", OTHER_ACCOUNT), ("REGIONS", "eu-west-1")]);
     let reply = world.enroll(&[ADMIN_ACCOUNT, OTHER_ACCOUNT]).await;
-    for (account, expected) in [
-        (ADMIN_ACCOUNT, "skipped: administrator-account"),
-        (OTHER_ACCOUNT, "skipped: excluded"),
-    ] {
+    for (account, expected) in
+        [(ADMIN_ACCOUNT, "skipped: administrator-account"), (OTHER_ACCOUNT, "skipped: excluded")]
+    {
         assert_eq!(outcome(&reply, account, "eu-west-1"), expected);
     }
     assert_eq!(world.all_calls(), 0);
@@ -179,11 +163,9 @@ async fn the_old_status_serves_where_organizations_sends_no_state() {
 async fn an_address_in_the_event_serves_only_where_organizations_has_none() {
     const KNOWN: Option<&str> = Some("new-account@example.com");
     const OTHER: &str = "other@example.com";
-    for (known, in_event, used) in [
-        (KNOWN, OTHER, KNOWN),
-        (None, OTHER, Some(OTHER)),
-        (None, "****", None),
-    ] {
+    for (known, in_event, used) in
+        [(KNOWN, OTHER, KNOWN), (None, OTHER, Some(OTHER)), (None, "****", None)]
+    {
         let world = World::with(&ONE_REGION);
         world.change(NEW_ACCOUNT, |account| {
             account.email = known.map(str::to_owned);
@@ -194,11 +176,7 @@ async fn an_address_in_the_event_serves_only_where_organizations_has_none() {
             "serviceEventDetails": {"accountId": NEW_ACCOUNT, "email": in_event},
         }});
         let reply = world.invoke(&event).await.unwrap();
-        let expected = if used.is_some() {
-            "enrolled"
-        } else {
-            "refused: email-rejected"
-        };
+        let expected = if used.is_some() { "enrolled" } else { "refused: email-rejected" };
         assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
         let email = world.region("eu-west-1").member_email(NEW_ACCOUNT);
         assert_eq!(email.as_deref(), used);
@@ -210,11 +188,9 @@ async fn an_address_in_the_event_serves_only_where_organizations_has_none() {
 #[tokio::test(start_paused = true)]
 async fn all_covers_the_enabled_regions_and_no_other() {
     let world = World::new();
-    for (region, status) in [
-        ("af-south-1", "DISABLED"),
-        ("eu-south-1", "ENABLING"),
-        ("us-east-1", "ENABLED"),
-    ] {
+    for (region, status) in
+        [("af-south-1", "DISABLED"), ("eu-south-1", "ENABLING"), ("us-east-1", "ENABLED")]
+    {
         world.region(region).has_opt_status(status);
     }
     let reply = world.enroll(&[NEW_ACCOUNT]).await;
@@ -255,10 +231,9 @@ async fn a_region_that_is_not_enabled_is_refused_with_its_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_detector_is_refused_where_the_region_was_listed_and_skipped_under_all() {
-    for (regions, expected) in [
-        ("eu-west-1,us-east-1", "refused: no-detector"),
-        ("all", "skipped: no-detector"),
-    ] {
+    for (regions, expected) in
+        [("eu-west-1,us-east-1", "refused: no-detector"), ("all", "skipped: no-detector")]
+    {
         let world = World::with(&[("REGIONS", regions)]);
         world.region("eu-west-1").loses_detector();
         let reply = world.enroll(&[NEW_ACCOUNT]).await;
@@ -286,10 +261,7 @@ async fn a_detector_that_is_never_ours_is_refused_after_one_more_look() {
     let not_ours = error(400, "BadRequestException", text);
     world.fault(Fault::always("GetMembers", not_ours).in_region("eu-west-1"));
     let reply = world.enroll(&[NEW_ACCOUNT]).await;
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "eu-west-1"),
-        "refused: no-detector"
-    );
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), "refused: no-detector");
     for operation in ["ListDetectors", "GetMembers"] {
         assert_eq!(world.count_in(operation, "eu-west-1"), 2, "{operation}");
     }
@@ -300,9 +272,7 @@ async fn a_detector_that_is_never_ours_is_refused_after_one_more_look() {
 #[tokio::test(start_paused = true)]
 async fn a_member_that_is_not_enabled_yet_is_pending() {
     let world = World::new();
-    world
-        .region("us-east-1")
-        .enables_after(Duration::from_mins(1));
+    world.region("us-east-1").enables_after(Duration::from_mins(1));
     let reply = world.enroll(&[NEW_ACCOUNT]).await;
     assert_eq!(
         pair(&reply, NEW_ACCOUNT, "us-east-1"),
@@ -326,15 +296,9 @@ async fn already_a_member_counts_only_once_getmembers_says_enabled() {
 async fn a_reply_that_leaves_the_unprocessed_accounts_out_is_not_believed() {
     let world = World::new();
     world.fault(Fault::always("CreateMembers", internal_error()).in_region("us-east-1"));
-    world.fault(Fault::always(
-        "CreateMembers",
-        FaultKind::WithoutUnprocessedAccounts,
-    ));
+    world.fault(Fault::always("CreateMembers", FaultKind::WithoutUnprocessedAccounts));
     let reply = world.enroll(&[NEW_ACCOUNT]).await;
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
-        "pending: not-yet-enabled"
-    );
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1"), "pending: not-yet-enabled");
     assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), "enrolled");
 }
 
@@ -342,9 +306,7 @@ async fn a_reply_that_leaves_the_unprocessed_accounts_out_is_not_believed() {
 async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
     for (resume, expected) in [("false", "refused: member-suspended"), ("true", "enrolled")] {
         let world = World::with(&[("RESUME_SUSPENDED_MEMBERS", resume)]);
-        world
-            .region("eu-west-1")
-            .set_member(NEW_ACCOUNT, "Disabled");
+        world.region("eu-west-1").set_member(NEW_ACCOUNT, "Disabled");
         let detector = world.region("eu-west-1").detector();
         let reply = world.enroll(&[NEW_ACCOUNT]).await;
         assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
@@ -353,10 +315,7 @@ async fn a_suspended_member_is_left_alone_unless_resuming_was_asked_for() {
         }
         assert_eq!(world.dead_letters().len(), usize::from(resume == "false"));
         assert_eq!(world.count_in("CreateMembers", "eu-west-1"), 0);
-        assert_eq!(
-            world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"),
-            resume == "true"
-        );
+        assert_eq!(world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"), resume == "true");
     }
 }
 
@@ -397,10 +356,7 @@ async fn one_bad_address_among_fifty_costs_two_calls_more_and_stops_nobody_else(
         account.email = Some("o'brien@example.com".to_owned());
     });
     let reply = world.enroll(&ids).await;
-    assert_eq!(
-        tally(&reply),
-        pairs([("enrolled", 49), ("refused: email-rejected", 1)])
-    );
+    assert_eq!(tally(&reply), pairs([("enrolled", 49), ("refused: email-rejected", 1)]));
     assert_eq!(world.count("CreateMembers"), 3);
     let letter = &world.dead_letters()[0];
     assert_eq!(letter["accountId"], ids[49]);
@@ -430,10 +386,7 @@ async fn a_bad_request_that_no_address_explains_is_narrowed_down_to_its_account(
     world.fault(Fault::always("CreateMembers", odd).on_account(&ids[17]));
     let reply = world.enroll(&ids).await;
     assert_eq!(outcome(&reply, &ids[17], "eu-west-1"), "deferred: unknown");
-    assert_eq!(
-        tally(&reply),
-        pairs([("enrolled", 49), ("deferred: unknown", 1)])
-    );
+    assert_eq!(tally(&reply), pairs([("enrolled", 49), ("deferred: unknown", 1)]));
     assert!(world.count("CreateMembers") <= 13);
 }
 
@@ -485,10 +438,7 @@ async fn a_429_without_a_code_is_throttling() {
     let world = World::new();
     world.fault(Fault::always("CreateMembers", bare(429)).in_region("us-east-1"));
     let reply = world.enroll(&[NEW_ACCOUNT]).await;
-    assert_eq!(
-        outcome(&reply, NEW_ACCOUNT, "us-east-1"),
-        "deferred: throttled"
-    );
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1"), "deferred: throttled");
 }
 
 #[tokio::test(start_paused = true)]
@@ -514,11 +464,7 @@ async fn one_region_that_fails_for_ever_does_not_use_up_the_retries_of_the_other
     for _ in 0..60 {
         world.enroll(&[NEW_ACCOUNT]).await;
     }
-    world.fault(
-        Fault::always("GetMembers", bare(503))
-            .in_region("eu-west-1")
-            .first(2),
-    );
+    world.fault(Fault::always("GetMembers", bare(503)).in_region("eu-west-1").first(2));
     let reply = world.enroll(&[OTHER_ACCOUNT]).await;
     assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1"), "enrolled");
 }
@@ -552,10 +498,7 @@ async fn what_was_reached_before_the_deadline_stays_reached() {
     let payload = operator(&ids).to_string();
     let time_left = Duration::from_secs(14);
     let reply = world.invoke_raw(&payload, time_left).await.unwrap();
-    assert_eq!(
-        tally(&reply),
-        pairs([("enrolled", 50), ("deferred: deadline", 50)])
-    );
+    assert_eq!(tally(&reply), pairs([("enrolled", 50), ("deferred: deadline", 50)]));
     assert_eq!(world.retries().len(), 50);
 }
 

@@ -12,41 +12,20 @@ use serde_json::{Value, json};
 /// What each file in `events/` does: the accounts that it enrolls, or why it is ignored.
 const FILES: [(&str, Result<&[&str], &str>); 13] = [
     ("create-account-result.json", Ok(&[NEW_ACCOUNT])),
-    (
-        "create-account-result-string-details.json",
-        Ok(&[NEW_ACCOUNT]),
-    ),
+    ("create-account-result-string-details.json", Ok(&[NEW_ACCOUNT])),
     ("account-joined-created.json", Ok(&[NEW_ACCOUNT])),
     ("account-joined-invited.json", Ok(&[OTHER_ACCOUNT])),
-    (
-        "controltower-create-managed-account.json",
-        Ok(&[NEW_ACCOUNT]),
-    ),
-    (
-        "controltower-update-managed-account.json",
-        Ok(&[NEW_ACCOUNT]),
-    ),
+    ("controltower-create-managed-account.json", Ok(&[NEW_ACCOUNT])),
+    ("controltower-update-managed-account.json", Ok(&[NEW_ACCOUNT])),
     ("operator-accounts.json", Ok(&[NEW_ACCOUNT, OTHER_ACCOUNT])),
-    (
-        "create-account-result-failed.json",
-        Err("no account came of it: EMAIL_ALREADY_EXISTS"),
-    ),
-    (
-        "controltower-create-managed-account-failed.json",
-        Err("no account came of it: "),
-    ),
-    (
-        "create-account-api-call.json",
-        Err("\"CreateAccount\" of organizations.amazonaws.com"),
-    ),
+    ("create-account-result-failed.json", Err("no account came of it: EMAIL_ALREADY_EXISTS")),
+    ("controltower-create-managed-account-failed.json", Err("no account came of it: ")),
+    ("create-account-api-call.json", Err("\"CreateAccount\" of organizations.amazonaws.com")),
     (
         "create-gov-cloud-account-api-call.json",
         Err("\"CreateGovCloudAccount\" of organizations.amazonaws.com"),
     ),
-    (
-        "move-account.json",
-        Err("\"MoveAccount\" of organizations.amazonaws.com"),
-    ),
+    ("move-account.json", Err("\"MoveAccount\" of organizations.amazonaws.com")),
     (
         "account-departed.json",
         Err("\"AccountDepartedOrganization\" of organizations.amazonaws.com"),
@@ -58,10 +37,8 @@ async fn every_event_that_names_accounts_enrolls_them_in_every_region() {
     for (file, accounts) in FILES {
         let Ok(accounts) = accounts else { continue };
         let world = World::new();
-        let reply = world
-            .invoke(&event(file))
-            .await
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
+        let reply =
+            world.invoke(&event(file)).await.unwrap_or_else(|error| panic!("{file}: {error}"));
         let expected = pairs([("enrolled", accounts.len() * REGIONS.len())]);
         assert_eq!(tally(&reply), expected, "{file}");
         for account in accounts {
@@ -75,13 +52,9 @@ async fn every_other_known_event_is_ignored_with_its_reason_and_without_a_call()
     for (file, expected) in FILES {
         let Err(expected) = expected else { continue };
         let world = World::new();
-        let reply = world
-            .invoke(&event(file))
-            .await
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
-        let why = reply["ignored"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{file}: {reply}"));
+        let reply =
+            world.invoke(&event(file)).await.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let why = reply["ignored"].as_str().unwrap_or_else(|| panic!("{file}: {reply}"));
         assert!(why.starts_with(expected), "{file}: {why}");
         assert_eq!(world.all_calls(), 0, "{file}");
     }
@@ -124,10 +97,7 @@ async fn an_event_of_the_same_shape_from_another_source_is_an_error() {
         other["detail"]["eventName"] = json!(name);
         let error = refused(&other).await;
         assert!(error.contains(source) && error.contains(name), "{error}");
-        assert!(
-            error.contains("expected an event of organizations.amazonaws.com"),
-            "{error}"
-        );
+        assert!(error.contains("expected an event of organizations.amazonaws.com"), "{error}");
     }
 }
 
@@ -154,10 +124,7 @@ async fn the_account_of_a_joined_event_is_found_in_any_of_its_layouts() {
         let mut joined = event("account-joined-created.json");
         joined["detail"]["serviceEventDetails"] = details.clone();
         let world = World::new();
-        world
-            .invoke(&joined)
-            .await
-            .unwrap_or_else(|error| panic!("{details}: {error}"));
+        world.invoke(&joined).await.unwrap_or_else(|error| panic!("{details}: {error}"));
         assert!(world.is_enabled_everywhere(NEW_ACCOUNT), "{details}");
     }
 }
@@ -176,10 +143,7 @@ async fn a_joined_event_that_names_two_accounts_or_none_is_an_error_never_a_gues
         (json!({"organizationId": "o-1"}), "names no account"),
         (json!({"accountId": null}), "accountId is missing or null"),
         (json!(null), "serviceEventDetails is missing or null"),
-        (
-            json!("not json"),
-            "serviceEventDetails (a string) is missing or null",
-        ),
+        (json!("not json"), "serviceEventDetails (a string) is missing or null"),
         (json!([1, 2]), "serviceEventDetails is a list of 2"),
     ] {
         let mut joined = event("account-joined-created.json");
@@ -209,17 +173,10 @@ async fn an_unusable_account_id_is_an_error_that_shows_it() {
         let mut control_tower = event("controltower-create-managed-account.json");
         control_tower["detail"]["serviceEventDetails"]["createManagedAccountStatus"]["account"]["accountId"] =
             id.clone();
-        for payload in [
-            created,
-            control_tower,
-            json!({"accounts": [NEW_ACCOUNT, id]}),
-        ] {
+        for payload in [created, control_tower, json!({"accounts": [NEW_ACCOUNT, id]})] {
             let error = refused(&payload).await;
             assert!(error.contains(shown), "{error}");
-            assert!(
-                error.contains("expected a string of exactly 12 digits"),
-                "{error}"
-            );
+            assert!(error.contains("expected a string of exactly 12 digits"), "{error}");
             assert!(error.len() < 1_000);
         }
     }
@@ -229,27 +186,15 @@ async fn an_unusable_account_id_is_an_error_that_shows_it() {
 async fn any_other_input_is_an_error_that_says_what_was_wrong() {
     for (payload, expected) in [
         ("", "the event is not JSON (line 1, column 0)"),
-        (
-            "{\"accounts\": [\"444455556666\"",
-            "the event is not JSON (line 1, column 28)",
-        ),
-        (
-            "\"a text that is no JSON\"",
-            "the event is the text \"a text that is no JSON\"",
-        ),
+        ("{\"accounts\": [\"444455556666\"", "the event is not JSON (line 1, column 28)"),
+        ("\"a text that is no JSON\"", "the event is the text \"a text that is no JSON\""),
         ("null", "the event is missing or null"),
         ("[]", "the event is a list of 0"),
         ("42", "the event is a number"),
-        (
-            "{}",
-            "the event has no detail, accounts, reconcile or Records",
-        ),
+        ("{}", "the event has no detail, accounts, reconcile or Records"),
         ("{\"detail\": 1}", "detail is a number"),
         ("{\"detail\": {}}", "detail.eventSource is missing"),
-        (
-            "{\"detail\": {\"eventSource\": 7}}",
-            "detail.eventSource is a number",
-        ),
+        ("{\"detail\": {\"eventSource\": 7}}", "detail.eventSource is a number"),
         (
             "{\"detail\": {\"eventSource\": \"organizations.amazonaws.com\"}}",
             "detail.eventName is missing",
@@ -259,24 +204,15 @@ async fn any_other_input_is_an_error_that_says_what_was_wrong() {
             "serviceEventDetails is missing",
         ),
         ("{\"accounts\": []}", "accounts is a list of 0"),
-        (
-            "{\"accounts\": \"444455556666\"}",
-            "accounts is the text \"444455556666\"",
-        ),
+        ("{\"accounts\": \"444455556666\"}", "accounts is the text \"444455556666\""),
         (
             "{\"accounts\": [\"444455556666\"], \"regoins\": []}",
             "takes nothing else, but has \"regoins\"",
         ),
         ("{\"Records\": []}", "Records is not a batch of messages"),
         ("{\"Records\": 3}", "Records is not a batch of messages"),
-        (
-            "{\"Records\": [{\"eventSource\": \"aws:s3\"}]}",
-            "Records is not a batch of messages",
-        ),
-        (
-            "{\"Records\": [{\"eventSource\": \"aws:sqs\"}]}",
-            "Records[0] has",
-        ),
+        ("{\"Records\": [{\"eventSource\": \"aws:s3\"}]}", "Records is not a batch of messages"),
+        ("{\"Records\": [{\"eventSource\": \"aws:sqs\"}]}", "Records[0] has"),
     ] {
         let error = refused_text(payload).await;
         assert!(error.contains(expected), "{payload}: {error}");
@@ -287,10 +223,7 @@ async fn any_other_input_is_an_error_that_says_what_was_wrong() {
 async fn a_call_by_hand_takes_a_hundred_accounts_and_not_one_more() {
     let ids = ids(101);
     let error = refused(&json!({ "accounts": ids })).await;
-    assert!(
-        error.contains("accounts has 101 ids; one call takes up to 100: split it"),
-        "{error}"
-    );
+    assert!(error.contains("accounts has 101 ids; one call takes up to 100: split it"), "{error}");
     let (_, hundred) = ids.split_last().unwrap();
     let world = World::with_accounts(hundred, &ONE_REGION);
     let reply = world.enroll(hundred).await;
@@ -303,20 +236,14 @@ async fn no_error_shows_an_address_in_its_debug_output() {
     let payload = json!({"accounts": ["someone@example.com"]});
     let failed = world.invoke(&payload).await.unwrap_err();
     let shown = format!("{failed:?}");
-    assert!(
-        shown.contains("<e-mail>") && !shown.contains('@'),
-        "{shown}"
-    );
+    assert!(shown.contains("<e-mail>") && !shown.contains('@'), "{shown}");
     let failure = decisions::call_error::Failure::Answered {
         status: 400,
         code: None,
         message: decisions::redacted::Redacted::new("bad someone@example.com"),
     };
     let shown = format!("{failure:?}");
-    assert!(
-        shown.contains("<e-mail>") && !shown.contains('@'),
-        "{shown}"
-    );
+    assert!(shown.contains("<e-mail>") && !shown.contains('@'), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]

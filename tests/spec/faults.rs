@@ -23,9 +23,7 @@ fn world() -> World {
         latency: Duration::from_millis(20),
         ..Setup::default()
     };
-    setup
-        .accounts
-        .push((BAD_ADDRESS.to_owned(), "o'brien@example.com".to_owned()));
+    setup.accounts.push((BAD_ADDRESS.to_owned(), "o'brien@example.com".to_owned()));
     let mut world = World::of(&setup, &[("RESUME_SUSPENDED_MEMBERS", "true")]);
     // Less than a slow operation can take, so that the deadline counts.
     world.set_timeout(Duration::from_secs(12));
@@ -47,42 +45,24 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
     let itself = "an account cannot become a member of itself";
     vec![
         ("throttled with a code", coded(400, "ThrottlingException")),
-        (
-            "throttled, Organizations' code",
-            coded(400, "TooManyRequestsException"),
-        ),
+        ("throttled, Organizations' code", coded(400, "TooManyRequestsException")),
         ("throttled without a code", bare(429)),
         ("400", coded(400, "BadRequestException")),
-        (
-            "400 that would skip",
-            error(400, "BadRequestException", itself),
-        ),
+        ("400 that would skip", error(400, "BadRequestException", itself)),
         ("400 without a code", bare(400)),
         ("403", coded(403, "AccessDeniedException")),
-        (
-            "403, Region not enabled",
-            coded(403, "UnrecognizedClientException"),
-        ),
+        ("403, Region not enabled", coded(403, "UnrecognizedClientException")),
         ("500", coded(500, "InternalServerErrorException")),
         ("503", bare(503)),
         ("timeout", FaultKind::Delay(Duration::from_mins(10))),
-        (
-            "slow past the deadline",
-            FaultKind::Delay(Duration::from_millis(4_900)),
-        ),
+        ("slow past the deadline", FaultKind::Delay(Duration::from_millis(4_900))),
         ("dropped before", FaultKind::Drop { effect: false }),
         ("dropped after", FaultKind::Drop { effect: true }),
         ("garbage body", FaultKind::Garbage),
         ("empty body", FaultKind::Empty),
-        (
-            "missing unprocessedAccounts",
-            FaultKind::WithoutUnprocessedAccounts,
-        ),
+        ("missing unprocessedAccounts", FaultKind::WithoutUnprocessedAccounts),
         ("all unprocessed, known text", internal_error()),
-        (
-            "all unprocessed, new text",
-            unprocessed("Never seen before"),
-        ),
+        ("all unprocessed, new text", unprocessed("Never seen before")),
     ]
 }
 
@@ -94,10 +74,7 @@ fn check(world: &World, cell: &str) {
         let enabled = world.enabled_regions(account);
         for region in ["eu-west-1", "us-east-1"] {
             let pair = (account.to_owned(), region.to_owned());
-            assert!(
-                enabled.contains(region) || owed.contains(&pair),
-                "{cell}: {pair:?} is lost"
-            );
+            assert!(enabled.contains(region) || owed.contains(&pair), "{cell}: {pair:?} is lost");
         }
     }
     // A text of GetMembers that nobody knows is read as "not a member": GuardDuty's text for that is not documented,
@@ -105,11 +82,7 @@ fn check(world: &World, cell: &str) {
     if cell.starts_with("GetMembers × all unprocessed, new text") {
         return;
     }
-    assert_eq!(
-        world.touched_members(),
-        0,
-        "{cell}: an enabled member was touched"
-    );
+    assert_eq!(world.touched_members(), 0, "{cell}: an enabled member was touched");
 }
 
 async fn run(cell: &str, fault: Fault) {
@@ -141,10 +114,7 @@ async fn finish(world: &mut World, cell: &str) {
     check(world, cell);
     world.drive(Duration::from_hours(12)).await;
     for account in ACCOUNTS {
-        assert!(
-            world.is_enabled_everywhere(account),
-            "{cell}: {account} did not converge"
-        );
+        assert!(world.is_enabled_everywhere(account), "{cell}: {account} did not converge");
     }
     assert_eq!(json!(world.dead_letters()), json!([]), "{cell}");
     assert_eq!(json!(world.retries()), json!([]), "{cell}");

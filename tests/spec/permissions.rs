@@ -6,18 +6,9 @@ use crate::world::{OPERATIONS, RECONCILE_OPERATIONS};
 
 /// What the event source mapping does with `EnrollRole`, which no test here can see.
 const BY_THE_MAPPING: [(&str, &str); 3] = [
-    (
-        "sqs:ReceiveMessage",
-        "the event source mapping polls the retry queue",
-    ),
-    (
-        "sqs:DeleteMessage",
-        "the event source mapping deletes what is done",
-    ),
-    (
-        "sqs:GetQueueAttributes",
-        "the event source mapping reads the queue's settings",
-    ),
+    ("sqs:ReceiveMessage", "the event source mapping polls the retry queue"),
+    ("sqs:DeleteMessage", "the event source mapping deletes what is done"),
+    ("sqs:GetQueueAttributes", "the event source mapping reads the queue's settings"),
 ];
 
 /// What Lambda does with each role, which no test here can see either.
@@ -36,40 +27,22 @@ fn action(operation: &str) -> String {
         "SendMessageBatch" | "ChangeMessageVisibilityBatch" => "sqs",
         _ => "guardduty",
     };
-    format!(
-        "{service}:{}",
-        operation.strip_suffix("Batch").unwrap_or(operation)
-    )
+    format!("{service}:{}", operation.strip_suffix("Batch").unwrap_or(operation))
 }
 
 /// The actions of a role in the template.
 fn granted(role: &str) -> BTreeSet<String> {
     let template = include_str!("../../template.yaml");
-    let role = template
-        .split(&format!("\n  {role}:\n"))
-        .nth(1)
-        .expect("the role");
+    let role = template.split(&format!("\n  {role}:\n")).nth(1).expect("the role");
     let role = role
         .lines()
         .take_while(|line| line.is_empty() || line.starts_with("   "))
         .skip_while(|line| line.trim() != "Policies:");
-    let words = role
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .flat_map(|line| {
-            let value = line.trim().trim_start_matches("- ");
-            value
-                .strip_prefix("Action:")
-                .unwrap_or(value)
-                .split_whitespace()
-        });
-    let services = [
-        "guardduty:",
-        "organizations:",
-        "account:",
-        "sqs:",
-        "logs:",
-        "xray:",
-    ];
+    let words = role.filter(|line| !line.trim_start().starts_with('#')).flat_map(|line| {
+        let value = line.trim().trim_start_matches("- ");
+        value.strip_prefix("Action:").unwrap_or(value).split_whitespace()
+    });
+    let services = ["guardduty:", "organizations:", "account:", "sqs:", "logs:", "xray:"];
     let actions = words.filter(|word| services.iter().any(|service| word.starts_with(service)));
     actions.map(str::to_owned).collect()
 }
@@ -78,9 +51,7 @@ fn granted(role: &str) -> BTreeSet<String> {
 fn needed(operations: &[&str], in_its_name: &[(&str, &str)]) -> BTreeSet<String> {
     let calls = operations.iter().map(|operation| action(operation));
     let others = in_its_name.iter().chain(&BY_LAMBDA);
-    calls
-        .chain(others.map(|(action, _)| (*action).to_owned()))
-        .collect()
+    calls.chain(others.map(|(action, _)| (*action).to_owned())).collect()
 }
 
 #[test]

@@ -68,21 +68,13 @@ fn check_truth(world: &World, report: &Value) {
     }
     let expected = number(&report["accountsExpected"]);
     // Not by the report's own word: what the organization really has.
-    assert_eq!(
-        number(&report["accountsListed"]),
-        world.accounts(),
-        "{report}"
-    );
+    assert_eq!(number(&report["accountsListed"]), world.accounts(), "{report}");
     let regions = report["regions"].as_object().unwrap();
     assert_eq!(regions.keys().cloned().collect::<Vec<_>>(), world.regions());
     let mut gap = 0;
     for (region, part) in regions {
-        let not_enabled = part["notEnabled"]
-            .as_object()
-            .unwrap()
-            .values()
-            .map(number)
-            .sum::<usize>();
+        let not_enabled =
+            part["notEnabled"].as_object().unwrap().values().map(number).sum::<usize>();
         let [enabled, enrolled, missing, not_attempted] =
             ["enabled", "enrolled", "missing", "notAttempted"].map(|name| number(&part[name]));
         let open = missing + not_enabled + not_attempted;
@@ -101,11 +93,7 @@ fn writes(world: &World) -> usize {
 
 /// The run tried everyone, and everyone is enabled.
 fn assert_closed(report: &Value) {
-    assert_eq!(
-        pick(report, ["complete", "gap"]),
-        json!([true, 0]),
-        "{report}"
-    );
+    assert_eq!(pick(report, ["complete", "gap"]), json!([true, 0]), "{report}");
 }
 
 // What is compared, and what is done about it.
@@ -137,10 +125,7 @@ async fn a_dry_run_says_what_is_missing_and_makes_no_write_call() {
     let report = dry_run(&world).await;
     assert_eq!(pick(&report, ["dryRun", "gap"]), json!([true, 59 + 60]));
     let part = &report["regions"][HERE];
-    assert_eq!(
-        pick(part, ["enabled", "missing", "enrolled"]),
-        json!([1, 59, 0])
-    );
+    assert_eq!(pick(part, ["enabled", "missing", "enrolled"]), json!([1, 59, 0]));
     let accounts = part["accounts"].as_array().unwrap();
     assert_eq!(accounts.len(), 59);
     let words = json!("relationshipStatus is Disabled");
@@ -179,10 +164,7 @@ async fn an_account_in_an_unknown_state_is_left_alone_and_the_run_is_not_complet
     let world = world_with(3, 1);
     world.change(&id(1), |account| account.set_state("HIBERNATING"));
     let report = reconcile(&world).await;
-    assert_eq!(
-        pick(&report, ["complete", "accountsOfUnknownState"]),
-        json!([false, 1])
-    );
+    assert_eq!(pick(&report, ["complete", "accountsOfUnknownState"]), json!([false, 1]));
     assert_eq!(report["regions"][HERE]["enrolled"], 2);
     assert!(!world.is_enabled_everywhere(&id(1)));
 }
@@ -198,10 +180,9 @@ async fn a_member_that_someone_disassociated_is_brought_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_suspended_member_is_reported_and_resumed_only_on_request() {
-    for (resume, enrolled, not_enabled) in [
-        ("false", 0, json!({"member-suspended": 1})),
-        ("true", 1, json!({})),
-    ] {
+    for (resume, enrolled, not_enabled) in
+        [("false", 0, json!({"member-suspended": 1})), ("true", 1, json!({}))]
+    {
         let setup = organization(1, 1);
         let world = world_of(&setup, &[("RESUME_SUSPENDED_MEMBERS", resume)]);
         world.region(HERE).set_member(&id(0), "Disabled");
@@ -222,10 +203,7 @@ async fn members_that_left_the_organization_are_reported_and_not_removed() {
     let world = world_with(1, 1);
     world.region(HERE).set_member(GONE, "Enabled");
     let report = reconcile(&world).await;
-    let part = pick(
-        &report["regions"][HERE],
-        ["stale", "staleAccounts", "enabled"],
-    );
+    let part = pick(&report["regions"][HERE], ["stale", "staleAccounts", "enabled"]);
     assert_eq!(part, json!([1, [GONE], 0]));
     assert!(world.enabled_regions(GONE).contains(HERE));
 }
@@ -261,10 +239,7 @@ async fn a_misspelt_request_is_refused_without_a_call() {
     ] {
         let world = World::new();
         let error = world.invoke(&payload).await.unwrap_err().to_string();
-        assert!(
-            error.contains("{\"reconcile\": {\"dryRun\": true}}"),
-            "{payload}: {error}"
-        );
+        assert!(error.contains("{\"reconcile\": {\"dryRun\": true}}"), "{payload}: {error}");
         assert_eq!(world.all_calls(), 0);
     }
 }
@@ -313,11 +288,7 @@ async fn throttling_slows_the_region_down_until_everyone_is_done() {
     assert_closed(&report);
     // 50 pairs in each of the 6 calls.
     assert_eq!(report["regions"][HERE]["throttled"], 300);
-    assert!(
-        world.elapsed() > Duration::from_mins(1),
-        "{:?}",
-        world.elapsed()
-    );
+    assert!(world.elapsed() > Duration::from_mins(1), "{:?}", world.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,9 +305,7 @@ async fn a_page_that_is_throttled_is_asked_for_again_at_a_slower_pace() {
     let report = reconcile(&world).await;
     assert_closed(&report);
     assert_eq!(report["throttled"], 3);
-    let counts = REGIONS[..2]
-        .iter()
-        .map(|region| &report["regions"][region]["throttled"]);
+    let counts = REGIONS[..2].iter().map(|region| &report["regions"][region]["throttled"]);
     assert_eq!(counts.collect::<Vec<_>>(), [&json!(6), &json!(0)]);
     assert!(world.elapsed() > start + Duration::from_secs(2));
 }
@@ -344,11 +313,7 @@ async fn a_page_that_is_throttled_is_asked_for_again_at_a_slower_pace() {
 #[tokio::test(start_paused = true)]
 async fn a_split_call_keeps_to_the_pace_of_the_region() {
     let world = world_with(50, 1);
-    let spoils = error(
-        400,
-        "BadRequestException",
-        "an invalid or out-of-range value",
-    );
+    let spoils = error(400, "BadRequestException", "an invalid or out-of-range value");
     world.fault(Fault::always("CreateMembers", spoils).on_account(&id(7)));
     let report = reconcile(&world).await;
     assert_eq!(report["regions"][HERE]["enrolled"], 49);
@@ -391,10 +356,7 @@ async fn a_preflight_names_what_is_missing_in_each_region_with_its_remedy() {
         "access-denied",
     ]) {
         let part = &report["regions"][region];
-        assert_eq!(
-            pick(part, ["blocked/reason", "notAttempted"]),
-            json!([reason, 3])
-        );
+        assert_eq!(pick(part, ["blocked/reason", "notAttempted"]), json!([reason, 3]));
         assert!(!part["blocked"]["remedy"].as_str().unwrap().is_empty());
     }
     assert_eq!(
@@ -576,10 +538,7 @@ async fn run_matrix(when: impl Fn(Fault) -> Fault) {
 async fn the_matrix_covers_every_kind_of_call_that_a_reconcile_makes() {
     let world = world_with_a_gap();
     reconcile(&world).await;
-    assert_eq!(
-        world.operations(),
-        RECONCILE_OPERATIONS.map(str::to_owned).into()
-    );
+    assert_eq!(world.operations(), RECONCILE_OPERATIONS.map(str::to_owned).into());
 }
 
 #[tokio::test(start_paused = true)]

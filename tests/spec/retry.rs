@@ -29,11 +29,7 @@ fn waits(world: &World) -> Vec<u64> {
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_heals_within_minutes_calls_nobody() {
     let mut world = World::new();
-    world.fault(
-        Fault::always("CreateMembers", internal_error())
-            .in_region("eu-west-1")
-            .first(3),
-    );
+    world.fault(Fault::always("CreateMembers", internal_error()).in_region("eu-west-1").first(3));
     world.deliver(&event("create-account-result.json")).await;
     assert_eq!(world.count_in("CreateMembers", "eu-west-1"), 4);
     assert!(world.is_enabled_everywhere(NEW_ACCOUNT));
@@ -50,10 +46,7 @@ async fn a_stubborn_pair_has_eight_attempts_with_growing_delays_and_then_calls_a
     let letters = world.dead_letters();
     assert_eq!(letters.len(), 1);
     assert_eq!(
-        pick(
-            &letters[0],
-            ["outcome", "reason", "result", "attempts", "eventId"]
-        ),
+        pick(&letters[0], ["outcome", "reason", "result", "attempts", "eventId"]),
         json!([
             "deferred",
             "internal-error",
@@ -83,10 +76,8 @@ async fn an_unknown_answer_is_retried_and_then_shown_to_a_person_word_for_word()
 
 #[tokio::test(start_paused = true)]
 async fn a_pair_that_is_not_to_be_enrolled_any_more_ends_without_a_trace() {
-    let mut world = World::with(&[
-        ("REGIONS", "eu-west-1"),
-        ("EXCLUDED_ACCOUNTS", MANAGEMENT_ACCOUNT),
-    ]);
+    let mut world =
+        World::with(&[("REGIONS", "eu-west-1"), ("EXCLUDED_ACCOUNTS", MANAGEMENT_ACCOUNT)]);
     world.change(OTHER_ACCOUNT, |account| account.set_state("CLOSED"));
     let no_longer_configured = record(NEW_ACCOUNT, "us-east-1");
     let closed = record(OTHER_ACCOUNT, "eu-west-1");
@@ -183,10 +174,8 @@ async fn the_sample_batch_is_worked_on_message_by_message() {
 async fn a_burst_of_accounts_becomes_few_calls() {
     let ids = ids(60);
     let mut world = World::with_accounts(&ids, &[]);
-    let records: Vec<Value> = ids
-        .iter()
-        .flat_map(|id| REGIONS.map(|region| record(id, region)))
-        .collect();
+    let records: Vec<Value> =
+        ids.iter().flat_map(|id| REGIONS.map(|region| record(id, region))).collect();
     world.put(&records);
     world.settle().await;
     let mut batches = world.batches("CreateMembers");
@@ -209,11 +198,7 @@ async fn an_account_is_described_once_for_all_its_regions_in_a_batch() {
 async fn a_message_that_cannot_be_read_blocks_nobody_and_moves_untouched_to_the_dead_letters() {
     let mut unknown_version = record(NEW_ACCOUNT, "eu-west-1");
     unknown_version["version"] = json!(2);
-    for poison in [
-        json!("not a record"),
-        unknown_version,
-        json!({"reconcile": {"dryRun": true}}),
-    ] {
+    for poison in [json!("not a record"), unknown_version, json!({"reconcile": {"dryRun": true}})] {
         let mut world = World::new();
         world.put(&[poison.clone(), record(NEW_ACCOUNT, "eu-west-1")]);
         world.settle().await;
@@ -227,10 +212,7 @@ async fn a_message_that_cannot_be_read_blocks_nobody_and_moves_untouched_to_the_
 async fn a_failed_list_of_regions_lets_only_redriven_events_wait() {
     let mut world = World::new();
     world.fault(Fault::always("ListRegions", bare(503)).first(3));
-    world.put(&[
-        record(OTHER_ACCOUNT, "eu-west-1"),
-        event("create-account-result.json"),
-    ]);
+    world.put(&[record(OTHER_ACCOUNT, "eu-west-1"), event("create-account-result.json")]);
     assert!(world.step(Duration::from_mins(1)).await);
     assert!(world.enabled_regions(OTHER_ACCOUNT).contains("eu-west-1"));
     assert_eq!(world.retries(), [event("create-account-result.json")]);
@@ -250,10 +232,7 @@ async fn a_deadline_in_a_batch_lets_the_rest_come_back() {
     let batch = json!({"Records": [message("slow", "us-east-1"), message("fast", "eu-west-1")]});
     let time_left = Duration::from_secs(7);
     let reply = world.invoke_raw(&batch.to_string(), time_left).await;
-    assert_eq!(
-        reply.unwrap(),
-        json!({"batchItemFailures": [{"itemIdentifier": "slow"}]})
-    );
+    assert_eq!(reply.unwrap(), json!({"batchItemFailures": [{"itemIdentifier": "slow"}]}));
     assert!(world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"));
 }
 
@@ -285,12 +264,8 @@ async fn only_the_messages_whose_own_dead_letter_failed_stay() {
     world.fault(Fault::always("SendMessageBatch", unprocessed("no")).on_account(OTHER_ACCOUNT));
     world.put(&[NEW_ACCOUNT, OTHER_ACCOUNT].map(|account| record(account, "eu-west-1")));
     assert!(world.step(Duration::from_mins(1)).await);
-    let account = |bodies: Vec<Value>| {
-        bodies
-            .iter()
-            .map(|body| body["accountId"].clone())
-            .collect()
-    };
+    let account =
+        |bodies: Vec<Value>| bodies.iter().map(|body| body["accountId"].clone()).collect();
     let left: Vec<Value> = account(world.retries());
     let gone: Vec<Value> = account(world.dead_letters());
     assert_eq!(left, [OTHER_ACCOUNT]);
@@ -299,11 +274,7 @@ async fn only_the_messages_whose_own_dead_letter_failed_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_visibility_change_that_fails_is_harmless() {
-    for fault in [
-        bare(503),
-        unprocessed("no"),
-        FaultKind::Drop { effect: false },
-    ] {
+    for fault in [bare(503), unprocessed("no"), FaultKind::Drop { effect: false }] {
         let mut world = World::with(&ONE_REGION);
         world.fault(Fault::always("CreateMembers", internal_error()).first(4));
         world.fault(Fault::always("ChangeMessageVisibilityBatch", fault));
@@ -325,11 +296,7 @@ async fn a_function_that_always_dies_leaves_the_message_to_the_queues_own_redriv
     for attempts in 0..12 {
         world.dies_after(1);
         assert!(world.step(Duration::from_hours(24)).await);
-        assert_eq!(
-            world.retries(),
-            std::slice::from_ref(&first),
-            "attempt {attempts}"
-        );
+        assert_eq!(world.retries(), std::slice::from_ref(&first), "attempt {attempts}");
     }
     world.settle().await;
     assert!(world.retries().is_empty());

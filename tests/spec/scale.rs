@@ -193,9 +193,7 @@ fn fewest(
         let pages = if cut_off && part["enabled"] != enabled {
             // It did not come to the last page.
             let pages = world.calls("ListMembers").into_iter();
-            pages
-                .filter(|call| call.region == region && call.error.is_none())
-                .count()
+            pages.filter(|call| call.region == region && call.error.is_none()).count()
         } else {
             listed.div_ceil(50).max(1)
         };
@@ -212,14 +210,9 @@ fn fewest(
 
 async fn check_one_run_closes_the_gap(accounts: usize) {
     for percent_missing in [0, 1, 100] {
-        let scale = Scale {
-            accounts,
-            percent_missing,
-        };
+        let scale = Scale { accounts, percent_missing };
         let runs = runs(scale).await;
-        let [run] = runs.as_slice() else {
-            panic!("{} runs", runs.len())
-        };
+        let [run] = runs.as_slice() else { panic!("{} runs", runs.len()) };
         assert!(run.is_frugal(), "{run}");
         assert_eq!((run.gap, run.touched, run.throttled), (0, 0, 0), "{run}");
     }
@@ -246,10 +239,7 @@ async fn the_table_of_docs_performance() {
     let mut wrong = Vec::new();
     for accounts in [100, 1_000, 10_000, 50_000] {
         for percent_missing in [0, 1, 100] {
-            let scale = Scale {
-                accounts,
-                percent_missing,
-            };
+            let scale = Scale { accounts, percent_missing };
             let runs = runs(scale).await;
             for (number, run) in runs.iter().enumerate() {
                 let number = number + 1;

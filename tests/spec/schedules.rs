@@ -12,13 +12,8 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-const IDS: [&str; 5] = [
-    "100000000001",
-    "100000000002",
-    "100000000003",
-    "100000000004",
-    "100000000005",
-];
+const IDS: [&str; 5] =
+    ["100000000001", "100000000002", "100000000003", "100000000004", "100000000005"];
 const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-2"];
 
 /// More messages than this are drained in large batches once the faults are over.
@@ -65,23 +60,13 @@ struct Arrival {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let organization = (
-        1..=REGIONS.len(),
-        select(vec![0, 45, 600]),
-        any::<bool>(),
-        any::<bool>(),
-    );
+    let organization = (1..=REGIONS.len(), select(vec![0, 45, 600]), any::<bool>(), any::<bool>());
     let accounts = prop::collection::vec(plan(), 1..=IDS.len());
     let events = prop::collection::vec(arrival(), 1..6);
     let faults = prop::collection::vec(fault(), 0..5);
     let deaths = prop::collection::vec(0..40_usize, 0..4);
-    let delivery = (any::<u64>(), select(vec![1_000, 5, 2, 1]), any::<bool>()).prop_map(
-        |(order, batch_size, side_by_side)| Delivery {
-            order,
-            batch_size,
-            side_by_side,
-        },
-    );
+    let delivery = (any::<u64>(), select(vec![1_000, 5, 2, 1]), any::<bool>())
+        .prop_map(|(order, batch_size, side_by_side)| Delivery { order, batch_size, side_by_side });
     (organization, accounts, events, faults, deaths, delivery).prop_map(
         |(
             (regions, enables_after, resume, excluded),
@@ -105,41 +90,18 @@ fn schedules() -> impl Strategy<Value = Schedule> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let states = vec![
-        "ACTIVE",
-        "ACTIVE",
-        "ACTIVE",
-        "PENDING_ACTIVATION",
-        "SUSPENDED",
-        "CLOSED",
-    ];
+    let states = vec!["ACTIVE", "ACTIVE", "ACTIVE", "PENDING_ACTIVATION", "SUSPENDED", "CLOSED"];
     let emails = vec![
         Some("good@example.com"),
         Some("also.good@example.com"),
         Some("o'brien@example.com"),
         None,
     ];
-    let statuses = vec![
-        None,
-        None,
-        Some("Enabled"),
-        Some("Disabled"),
-        Some("Removed"),
-        Some("Created"),
-    ];
+    let statuses =
+        vec![None, None, Some("Enabled"), Some("Disabled"), Some("Removed"), Some("Created")];
     let members = prop::collection::vec(select(statuses), REGIONS.len());
-    (
-        select(states),
-        prop::bool::weighted(0.8),
-        select(emails),
-        members,
-    )
-        .prop_map(|(state, known, email, members)| Plan {
-            state,
-            known,
-            email,
-            members,
-        })
+    (select(states), prop::bool::weighted(0.8), select(emails), members)
+        .prop_map(|(state, known, email, members)| Plan { state, known, email, members })
 }
 
 fn arrival() -> impl Strategy<Value = Arrival> {
@@ -172,19 +134,14 @@ fn fault() -> impl Strategy<Value = Fault> {
     ];
     let times = prop::option::weighted(0.7, 1..8_usize);
     let region = prop::option::of(select(REGIONS.to_vec()));
-    (
-        select(OPERATIONS.to_vec()),
-        select(kinds),
-        region,
-        1..4_usize,
-        times,
-    )
-        .prop_map(|(operation, kind, region, from, times)| {
+    (select(OPERATIONS.to_vec()), select(kinds), region, 1..4_usize, times).prop_map(
+        |(operation, kind, region, from, times)| {
             let mut fault = Fault::always(operation, kind).from(from);
             fault.region = region.map(str::to_owned);
             fault.times = times;
             fault
-        })
+        },
+    )
 }
 
 impl Arrival {
@@ -204,11 +161,7 @@ impl Arrival {
 
     /// The accounts that the event names.
     fn named(&self) -> impl Iterator<Item = usize> {
-        let count = if self.from_event_bridge {
-            1
-        } else {
-            self.accounts.len()
-        };
+        let count = if self.from_event_bridge { 1 } else { self.accounts.len() };
         self.accounts.iter().take(count).copied()
     }
 }
@@ -217,10 +170,7 @@ impl Schedule {
     fn world(&self) -> World {
         let mut accounts = vec![
             (ADMIN_ACCOUNT.to_owned(), "security@example.com".to_owned()),
-            (
-                MANAGEMENT_ACCOUNT.to_owned(),
-                "management@example.com".to_owned(),
-            ),
+            (MANAGEMENT_ACCOUNT.to_owned(), "management@example.com".to_owned()),
         ];
         accounts.extend(
             self.accounts
@@ -240,10 +190,7 @@ impl Schedule {
         let excluded = if self.excluded { IDS[0] } else { "" };
         let mut world = World::of(
             &setup,
-            &[
-                ("RESUME_SUSPENDED_MEMBERS", &resume),
-                ("EXCLUDED_ACCOUNTS", excluded),
-            ],
+            &[("RESUME_SUSPENDED_MEMBERS", &resume), ("EXCLUDED_ACCOUNTS", excluded)],
         );
         for region in &setup.regions {
             let delay = Duration::from_secs(self.enables_after);
@@ -355,11 +302,7 @@ impl Schedule {
                 );
             }
         }
-        assert_eq!(
-            json!(world.dead_letters()),
-            json!([]),
-            "dead letters are left"
-        );
+        assert_eq!(json!(world.dead_letters()), json!([]), "dead letters are left");
         assert_eq!(json!(world.retries()), json!([]), "messages are left");
     }
 
@@ -418,8 +361,5 @@ fn no_random_schedule_loses_a_pair_and_every_one_converges() {
 fn soak_of_a_hundred_thousand_random_schedules() {
     let start = Instant::now();
     play(100_000, None);
-    println!(
-        "soak: 100,000 schedules, no pair lost, {} s",
-        start.elapsed().as_secs()
-    );
+    println!("soak: 100,000 schedules, no pair lost, {} s", start.elapsed().as_secs());
 }

@@ -101,14 +101,14 @@ impl World {
             ("RETRY_QUEUE_URL", RETRY_QUEUE_URL),
         ]);
         all.extend(variables.iter().copied());
-        let variables = all
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let variables =
+            all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let cloud = Cloud::new(setup);
-        let lambda = Lambda::new(TIMEOUT)
-            .on_failure(DEAD_LETTER_QUEUE_URL)
-            .fed_by(RETRY_QUEUE_URL, 1_000, Duration::from_secs(5));
+        let lambda = Lambda::new(TIMEOUT).on_failure(DEAD_LETTER_QUEUE_URL).fed_by(
+            RETRY_QUEUE_URL,
+            1_000,
+            Duration::from_secs(5),
+        );
         Self {
             handler: handler(&cloud, &variables),
             second: None,
@@ -123,9 +123,7 @@ impl World {
     /// An organization that has these accounts too.
     pub(crate) fn with_accounts(ids: &[String], variables: &[(&str, &str)]) -> Self {
         let mut setup = Setup::default();
-        let accounts = ids
-            .iter()
-            .map(|id| (id.clone(), format!("a{id}@example.com")));
+        let accounts = ids.iter().map(|id| (id.clone(), format!("a{id}@example.com")));
         setup.accounts.extend(accounts);
         Self::of(&setup, variables)
     }
@@ -274,10 +272,8 @@ impl World {
         payload: &str,
         time_left: Duration,
     ) -> Result<Value, Error> {
-        let invocation = Invocation {
-            request_id: "request-1".to_owned(),
-            deadline: Instant::now() + time_left,
-        };
+        let invocation =
+            Invocation { request_id: "request-1".to_owned(), deadline: Instant::now() + time_left };
         Box::pin(self.handler.handle(payload, &invocation)).await
     }
 
@@ -326,9 +322,7 @@ impl World {
 
     fn has_died(&self) -> bool {
         let state = self.cloud.lock();
-        state
-            .dies_after
-            .is_some_and(|calls| state.calls.len() >= calls)
+        state.dies_after.is_some_and(|calls| state.calls.len() >= calls)
     }
 
     /// Every pair that a queue or Lambda's asynchronous retry still owes. It reads the messages without the function's
@@ -337,12 +331,7 @@ impl World {
         let mut owed = BTreeSet::new();
         let regions: Vec<String> = self.cloud.lock().guardduty.keys().cloned().collect();
         let events = self.lambda.owed().into_iter().cloned();
-        for body in self
-            .dead_letters()
-            .into_iter()
-            .chain(self.retries())
-            .chain(events)
-        {
+        for body in self.dead_letters().into_iter().chain(self.retries()).chain(events) {
             if let (Some(account), Some(region)) =
                 (body["accountId"].as_str(), body["region"].as_str())
             {
@@ -354,11 +343,7 @@ impl World {
             let created =
                 &event["detail"]["serviceEventDetails"]["createAccountStatus"]["accountId"];
             for account in accounts.chain([created]).filter_map(Value::as_str) {
-                owed.extend(
-                    regions
-                        .iter()
-                        .map(|region| (account.to_owned(), region.clone())),
-                );
+                owed.extend(regions.iter().map(|region| (account.to_owned(), region.clone())));
             }
         }
         owed
@@ -395,9 +380,7 @@ impl World {
     pub(crate) fn redrive(&self) {
         let now = self.cloud.elapsed();
         let queues = &mut self.cloud.lock().queues;
-        queues
-            .move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL)
-            .expect("both queues exist");
+        queues.move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL).expect("both queues exist");
     }
 
     /// The bodies of the messages in the dead-letter queue.
@@ -414,9 +397,7 @@ impl World {
     pub(crate) fn waits(&self) -> Vec<Duration> {
         let cloud = self.cloud.lock();
         let messages = cloud.queues.queues[RETRY_QUEUE_URL].messages.iter();
-        messages
-            .map(|message| message.visible_at.saturating_sub(message.sent))
-            .collect()
+        messages.map(|message| message.visible_at.saturating_sub(message.sent)).collect()
     }
 
     /// The message attributes of each dead letter.
@@ -442,18 +423,13 @@ impl World {
         let now = self.cloud.elapsed();
         let state = self.cloud.lock();
         let bodies = state.queues.alive(now, url).map(|message| &message.body);
-        bodies
-            .map(|body| serde_json::from_str(body).unwrap_or_else(|_| json!(body)))
-            .collect()
+        bodies.map(|body| serde_json::from_str(body).unwrap_or_else(|_| json!(body))).collect()
     }
 
     /// The calls of one operation so far.
     pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
         let state = self.cloud.lock();
-        let calls = state
-            .calls
-            .iter()
-            .filter(|call| call.operation == operation);
+        let calls = state.calls.iter().filter(|call| call.operation == operation);
         calls.cloned().collect()
     }
 
@@ -483,28 +459,20 @@ impl World {
     pub(crate) fn steps(&self, operation: &str) -> Vec<Duration> {
         let calls = self.calls(operation);
         let steps = calls.iter().zip(calls.iter().skip(1));
-        steps
-            .map(|(call, next)| next.at.saturating_sub(call.at))
-            .collect()
+        steps.map(|(call, next)| next.at.saturating_sub(call.at)).collect()
     }
 
     /// How many calls of each operation were made so far.
     pub(crate) fn calls_by_operation(&self) -> BTreeMap<String, usize> {
         let cloud = self.cloud.lock();
         let counts = cloud.calls_by_operation().into_iter();
-        counts
-            .map(|(name, count)| (name.to_owned(), count))
-            .collect()
+        counts.map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     /// How many calls AWS answered with an error so far.
     pub(crate) fn failed_calls(&self) -> usize {
         let cloud = self.cloud.lock();
-        cloud
-            .calls
-            .iter()
-            .filter(|call| call.error.is_some())
-            .count()
+        cloud.calls.iter().filter(|call| call.error.is_some()).count()
     }
 
     /// The operations that were seen so far.
@@ -581,9 +549,7 @@ impl RegionOfWorld<'_> {
         let now = self.world.elapsed();
         self.with(|guardduty| {
             let members = guardduty.members.values();
-            let enabled = members
-                .filter(|member| member.status(now) == "Enabled")
-                .count();
+            let enabled = members.filter(|member| member.status(now) == "Enabled").count();
             (guardduty.members.len(), enabled)
         })
     }
@@ -648,10 +614,7 @@ impl Drop for World {
             return;
         }
         for call in &self.cloud.lock().calls {
-            assert!(
-                self.allowed.contains(&call.operation.as_str()),
-                "the function made {call:?}"
-            );
+            assert!(self.allowed.contains(&call.operation.as_str()), "the function made {call:?}");
         }
     }
 }
@@ -662,10 +625,8 @@ async fn run(
     run: Option<local_aws::Invocation>,
 ) -> Option<(local_aws::Invocation, Option<Result<Value, Error>>)> {
     let run = run?;
-    let invocation = Invocation {
-        request_id: run.request_id.clone(),
-        deadline: Instant::now() + run.timeout,
-    };
+    let invocation =
+        Invocation { request_id: run.request_id.clone(), deadline: Instant::now() + run.timeout };
     let payload = run.payload.to_string();
     let work = Box::pin(handler.handle(&payload, &invocation));
     let reply = tokio::time::timeout(run.timeout, work).await.ok();
@@ -673,18 +634,12 @@ async fn run(
 }
 
 fn function_error(diagnostic: Diagnostic) -> FunctionError {
-    FunctionError {
-        error_type: diagnostic.error_type,
-        message: diagnostic.error_message,
-    }
+    FunctionError { error_type: diagnostic.error_type, message: diagnostic.error_message }
 }
 
 fn handler(cloud: &Cloud, variables: &BTreeMap<String, String>) -> Handler {
     let configuration = Configuration::read(|name| variables.get(name).cloned());
-    Handler::new(
-        configuration.expect("a good configuration"),
-        &settings(cloud),
-    )
+    Handler::new(configuration.expect("a good configuration"), &settings(cloud))
 }
 
 /// The function's own settings, over the small AWS instead of the network.
@@ -702,9 +657,7 @@ fn settings(cloud: &Cloud) -> SdkConfig {
 
 /// A file of `events/`.
 pub(crate) fn event(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("events")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).expect("an event file is JSON")
@@ -735,9 +688,7 @@ pub(crate) fn tally(reply: &Value) -> BTreeMap<String, usize> {
 
 /// What a tally should be.
 pub(crate) fn pairs<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
-    expected
-        .map(|(outcome, count)| (outcome.to_owned(), count))
-        .into()
+    expected.map(|(outcome, count)| (outcome.to_owned(), count)).into()
 }
 
 fn in_words(pair: &Value) -> String {
@@ -781,20 +732,12 @@ pub(crate) fn internal_error() -> FaultKind {
 
 /// An error answer.
 pub(crate) fn error(status: u16, code: &str, message: &str) -> FaultKind {
-    FaultKind::Error {
-        status,
-        code: Some(code.to_owned()),
-        message: message.to_owned(),
-    }
+    FaultKind::Error { status, code: Some(code.to_owned()), message: message.to_owned() }
 }
 
 /// An error of a proxy, which has no code.
 pub(crate) fn bare(status: u16) -> FaultKind {
-    FaultKind::Error {
-        status,
-        code: None,
-        message: "no code".to_owned(),
-    }
+    FaultKind::Error { status, code: None, message: "no code".to_owned() }
 }
 
 /// No answer within any deadline.

@@ -74,12 +74,7 @@ pub(crate) struct Arguments {
     #[arg(required_unless_present = "accounts", value_name = "EVENT.json")]
     pub(crate) event: Option<PathBuf>,
     /// Instead of a file: enroll these accounts, as a person does by hand
-    #[arg(
-        long,
-        value_name = "ID,…",
-        value_delimiter = ',',
-        conflicts_with = "event"
-    )]
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', conflicts_with = "event")]
     pub(crate) accounts: Vec<String>,
     #[command(flatten)]
     pub(crate) cloud: CloudArguments,
@@ -143,9 +138,7 @@ impl Reconciling {
         let paced = ["LIST_ACCOUNTS", "LIST_MEMBERS", "CREATE_MEMBERS"];
         let fast = paced.map(|name| (format!("{name}_PER_SECOND"), FASTEST.to_owned()));
         let unpaced = fast.into_iter().filter(|_| self.unpaced);
-        unpaced
-            .chain(self.function.variables.iter().cloned())
-            .collect()
+        unpaced.chain(self.function.variables.iter().cloned()).collect()
     }
 }
 
@@ -196,9 +189,7 @@ pub(crate) struct Shown {
 
 impl CloudArguments {
     pub(crate) fn setup(&self) -> Setup {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Setup {
             regions: self.regions.clone(),
             latency: Duration::from_millis(self.latency),
@@ -304,10 +295,7 @@ mod tests {
         let environment = reconciling(&arguments).unwrap().environment();
         let last = environment.last().unwrap();
         assert_eq!(environment.len(), 4);
-        assert_eq!(
-            (last.0.as_str(), last.1.as_str()),
-            ("LIST_ACCOUNTS_PER_SECOND", "7")
-        );
+        assert_eq!((last.0.as_str(), last.1.as_str()), ("LIST_ACCOUNTS_PER_SECOND", "7"));
     }
 
     #[test]
@@ -320,9 +308,8 @@ mod tests {
 
     #[test]
     fn a_wrong_fault_is_explained() {
-        let message = parsed(&["event.json", "--fault", "CreateMember:drop"])
-            .err()
-            .unwrap_or_default();
+        let message =
+            parsed(&["event.json", "--fault", "CreateMember:drop"]).err().unwrap_or_default();
         assert!(message.contains("known are ListDetectors"), "{message}");
     }
 }

@@ -24,20 +24,12 @@ pub(crate) fn members<'a>(
     value: &'a Value,
     name: &str,
 ) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    value
-        .get(name)
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
+    value.get(name).and_then(Value::as_object).into_iter().flatten()
 }
 
 /// The items of an array in an object.
 pub(crate) fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// Members of an object as text; empty where there is none.

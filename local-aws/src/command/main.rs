@@ -76,11 +76,7 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
 
 /// Reconciles an organization that is made for it.
 async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
-    let profile = if reconciling.release {
-        Profile::Release
-    } else {
-        Profile::Same
-    };
+    let profile = if reconciling.release { Profile::Release } else { Profile::Same };
     profile.build(NAME).await?;
     let population = Population::new(reconciling.accounts, reconciling.missing);
     let cloud = population.cloud(reconciling.cloud.setup());
@@ -100,11 +96,7 @@ async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
 
 /// Shows a report, and ends well or not.
 fn ended(report: &(impl Display + Serialize), as_json: bool, is_good: bool) -> ExitCode {
-    show(&if as_json {
-        format!("{:#}\n", json!(report))
-    } else {
-        report.to_string()
-    });
+    show(&if as_json { format!("{:#}\n", json!(report)) } else { report.to_string() });
     ExitCode::from(u8::from(!is_good))
 }
 

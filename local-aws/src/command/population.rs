@@ -30,10 +30,7 @@ impl Population {
     pub(crate) fn new(accounts: u32, missing: f64) -> Self {
         let share = f64::from(accounts) * missing - ROUNDING;
         let missing = (0..accounts).take_while(|n| f64::from(*n) * 100.0 < share);
-        Self {
-            accounts,
-            missing: missing.map(|_| 1).sum(),
-        }
+        Self { accounts, missing: missing.map(|_| 1).sum() }
     }
 
     /// How many accounts should be members in each Region: all but the administrator.
@@ -44,10 +41,8 @@ impl Population {
     /// A cloud with this organization. The management account is a member everywhere.
     pub(crate) fn cloud(self, setup: Setup) -> Cloud {
         let named = |id: &str, name: &str| (id.to_owned(), format!("{name}@example.com"));
-        let mut accounts = vec![
-            named(MANAGEMENT_ACCOUNT, "management"),
-            named(ADMIN_ACCOUNT, "security"),
-        ];
+        let mut accounts =
+            vec![named(MANAGEMENT_ACCOUNT, "management"), named(ADMIN_ACCOUNT, "security")];
         accounts.extend((0..self.accounts).map(|n| (id(n), email(n))));
         let cloud = Cloud::new(&Setup { accounts, ..setup });
         for (place, guardduty) in (0..).zip(cloud.lock().guardduty.values_mut()) {
@@ -59,9 +54,7 @@ impl Population {
                 }
             }
             let management = Member::new("management@example.com", "Enabled");
-            guardduty
-                .members
-                .insert(MANAGEMENT_ACCOUNT.to_owned(), management);
+            guardduty.members.insert(MANAGEMENT_ACCOUNT.to_owned(), management);
             // GuardDuty's limit would leave the management account out of the largest organization.
             guardduty.member_limit = usize::MAX;
         }
@@ -136,9 +129,7 @@ mod tests {
         let (first, second) = (regions.next().unwrap(), regions.next().unwrap());
         let only = |members: &local_aws::GuardDuty, others: &local_aws::GuardDuty| {
             let mut ids = members.members.keys();
-            ids.by_ref()
-                .filter(|id| !others.members.contains_key(*id))
-                .count()
+            ids.by_ref().filter(|id| !others.members.contains_key(*id)).count()
         };
         assert_eq!((only(first, second), only(second, first)), (15, 15));
     }

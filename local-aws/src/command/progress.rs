@@ -33,10 +33,7 @@ pub(crate) async fn show(cloud: &Cloud, expected: u64) -> Infallible {
 fn update(bar: &ProgressBar, cloud: &Cloud, expected: u64) {
     let now = cloud.elapsed();
     let state = cloud.lock();
-    let members = state
-        .guardduty
-        .values()
-        .flat_map(|guardduty| guardduty.members.values());
+    let members = state.guardduty.values().flat_map(|guardduty| guardduty.members.values());
     let enabled = members.filter(|member| member.status(now) == "Enabled");
     bar.set_message(state.calls.len().to_string());
     bar.set_length(state.guardduty.keys().map(|_| expected).sum());
@@ -59,10 +56,7 @@ mod tests {
         }
         let bar = ProgressBar::hidden();
         update(&bar, &cloud, 3);
-        assert_eq!(
-            (bar.position(), bar.length(), bar.message().as_str()),
-            (1, Some(12), "0")
-        );
+        assert_eq!((bar.position(), bar.length(), bar.message().as_str()), (1, Some(12), "0"));
         assert!(ProgressStyle::with_template(STYLE).is_ok());
     }
 }

@@ -92,11 +92,7 @@ impl<'a> Reconciliation<'a> {
 impl fmt::Display for Reconciliation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = self.error {
-            writeln!(
-                f,
-                "Reconcile failed: {}: {}",
-                error.error_type, error.message
-            )?;
+            writeln!(f, "Reconcile failed: {}: {}", error.error_type, error.message)?;
         }
         f.write_str(&self.report.map(headline).unwrap_or_default())?;
         let took = clock(Duration::from_secs_f64(self.took_seconds));
@@ -116,11 +112,7 @@ impl fmt::Display for Reconciliation<'_> {
             }
         }
         if let Some(log) = &self.log {
-            write!(
-                f,
-                "\nLog of the function\n{}",
-                table(log.iter().map(|line| [line]))
-            )?;
+            write!(f, "\nLog of the function\n{}", table(log.iter().map(|line| [line])))?;
         }
         Ok(())
     }
@@ -154,16 +146,8 @@ fn is_good(report: &Value) -> bool {
 }
 
 fn headline(report: &Value) -> String {
-    let dry_run = if holds(report, "dryRun") {
-        ", dry run"
-    } else {
-        ""
-    };
-    let not = if holds(report, "complete") {
-        ""
-    } else {
-        "NOT "
-    };
+    let dry_run = if holds(report, "dryRun") { ", dry run" } else { "" };
+    let not = if holds(report, "complete") { "" } else { "NOT " };
     let what = format!("Reconcile{dry_run}: {not}complete");
     let [started, ended] = texts(report, ["startedAt", "endedAt"]);
     if report.get("blocked").is_some_and(Value::is_object) {
@@ -185,11 +169,7 @@ fn regions(report: &Value) -> String {
         Row::from(cells.chain(ends.map(Cell::new)))
     };
     let titles = NUMBERS.map(|(title, _)| title.to_owned());
-    let mut rows = vec![row(
-        "Region",
-        titles,
-        ["auto-enable", "blocked"].map(str::to_owned),
-    )];
+    let mut rows = vec![row("Region", titles, ["auto-enable", "blocked"].map(str::to_owned))];
     for (region, part) in members(report, "regions") {
         let numbers = NUMBERS.map(|(_, name)| count(part.get(name)).to_string());
         let [auto_enable] = texts(part, ["autoEnable"]);
@@ -218,9 +198,7 @@ fn reasons(report: &Value) -> String {
             *reasons.entry(reason).or_default() += count(Some(number));
         }
     }
-    let spoken = reasons
-        .iter()
-        .map(|(reason, number)| format!("{reason} {number}"));
+    let spoken = reasons.iter().map(|(reason, number)| format!("{reason} {number}"));
     match spoken.collect::<Vec<_>>().join(", ").as_str() {
         "" => String::new(),
         spoken => format!("\nNot enabled by reason: {spoken}\n"),
@@ -342,16 +320,10 @@ mod tests {
     #[test]
     fn accounts_are_counted_by_reason_and_the_first_are_named() {
         let report = report();
-        assert_eq!(
-            reasons(&report),
-            "\nNot enabled by reason: email-rejected 1, unknown 1\n"
-        );
+        assert_eq!(reasons(&report), "\nNot enabled by reason: email-rejected 1, unknown 1\n");
         let text = accounts(&report);
         assert!(text.starts_with("\nNot enabled, 2 of 5\n"), "{text}");
-        assert!(
-            text.contains("700000000001  eu-west-1  refused  unknown"),
-            "{text}"
-        );
+        assert!(text.contains("700000000001  eu-west-1  refused  unknown"), "{text}");
     }
 
     #[test]

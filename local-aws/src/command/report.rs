@@ -11,10 +11,8 @@ use serde_json::{Value, json};
 use crate::layout::{clock, items, members, plain, seconds, table, texts};
 use crate::session::{Finished, Note, Session};
 
-const QUEUES: [(&str, &str); 2] = [
-    ("dead letters", DEAD_LETTER_QUEUE_URL),
-    ("retry queue", RETRY_QUEUE_URL),
-];
+const QUEUES: [(&str, &str); 2] =
+    [("dead letters", DEAD_LETTER_QUEUE_URL), ("retry queue", RETRY_QUEUE_URL)];
 
 pub(crate) const PAIR: [&str; 5] = ["account", "Region", "outcome", "reason", "result"];
 
@@ -88,9 +86,7 @@ impl<'a> Report<'a> {
         let rows = self.members.iter().map(|(account, regions)| {
             let (enabled, others): (Vec<_>, Vec<_>) =
                 regions.iter().partition(|(_, status)| *status == "Enabled");
-            let others = others
-                .iter()
-                .map(|(region, status)| format!("{region} {status}"));
+            let others = others.iter().map(|(region, status)| format!("{region} {status}"));
             [
                 account.clone(),
                 format!("Enabled in {} of {} Regions", enabled.len(), self.regions),
@@ -112,10 +108,8 @@ impl fmt::Display for Report<'_> {
                 writeln!(f, "  → {letters} message(s) to the dead-letter queue")?;
             }
             writeln!(f)?;
-            for Note { note, .. } in self
-                .notes
-                .iter()
-                .filter(|note| note.after_invocation == number)
+            for Note { note, .. } in
+                self.notes.iter().filter(|note| note.after_invocation == number)
             {
                 writeln!(f, "{note}\n")?;
             }
@@ -127,11 +121,7 @@ impl fmt::Display for Report<'_> {
             write!(f, "\nIn the {name}: {}\n{}", messages.len(), table(rows))?;
         }
         if let Some(log) = &self.log {
-            write!(
-                f,
-                "\nLog of the function\n{}",
-                table(log.iter().map(|line| [line]))
-            )?;
+            write!(f, "\nLog of the function\n{}", table(log.iter().map(|line| [line])))?;
         }
         Ok(())
     }
@@ -177,18 +167,12 @@ fn what(finished: &Finished) -> String {
         let count = items(event, "Records").count();
         return format!("{count} message(s) of a queue, took {took}");
     }
-    format!(
-        "{} (run {} of 3), took {took}",
-        name_of(event),
-        finished.attempt
-    )
+    format!("{} (run {} of 3), took {took}", name_of(event), finished.attempt)
 }
 
 /// What an event calls itself.
 fn name_of(event: &Value) -> &str {
-    let name = event
-        .pointer("/detail/eventName")
-        .or_else(|| event.get("detail-type"));
+    let name = event.pointer("/detail/eventName").or_else(|| event.get("detail-type"));
     name.and_then(Value::as_str).unwrap_or("event")
 }
 
@@ -225,14 +209,7 @@ fn batch(event: &Value, reply: &Value) -> String {
         let mut failures = items(reply, "batchItemFailures");
         let comes_back = failures.any(|failure| failure.get("itemIdentifier") == id);
         let [text] = texts(record, ["body"]);
-        let mut row = vec![
-            if comes_back {
-                "comes back"
-            } else {
-                "acknowledged"
-            }
-            .to_owned(),
-        ];
+        let mut row = vec![if comes_back { "comes back" } else { "acknowledged" }.to_owned()];
         row.extend(summary(&body(&text)));
         row
     });
@@ -306,18 +283,12 @@ mod tests {
     #[test]
     fn a_message_is_summed_up_in_one_line() {
         let pair = json!({ "accountId": "444455556666", "region": "eu-west-1", "outcome": "refused", "reason": "unknown", "result": null });
-        assert_eq!(
-            summary(&pair),
-            ["444455556666", "eu-west-1", "refused", "unknown", ""]
-        );
+        assert_eq!(summary(&pair), ["444455556666", "eu-west-1", "refused", "unknown", ""]);
         let given_up = json!({
             "requestPayload": { "detail": { "eventName": "CreateAccountResult" } },
             "responsePayload": { "errorType": "Bad", "errorMessage": "no" },
         });
-        assert_eq!(
-            summary(&given_up),
-            ["given up: CreateAccountResult", "Bad: no"]
-        );
+        assert_eq!(summary(&given_up), ["given up: CreateAccountResult", "Bad: no"]);
         assert_eq!(summary(&json!("hello")), ["hello"]);
     }
 
@@ -325,9 +296,6 @@ mod tests {
     fn a_batch_shows_which_messages_come_back() {
         let event = json!({ "Records": [{ "messageId": "1", "body": "a" }, { "messageId": "2", "body": "b" }] });
         let reply = json!({ "batchItemFailures": [{ "itemIdentifier": "2" }] });
-        assert_eq!(
-            batch(&event, &reply),
-            "  acknowledged  a\n  comes back    b\n"
-        );
+        assert_eq!(batch(&event, &reply), "  acknowledged  a\n  comes back    b\n");
     }
 }

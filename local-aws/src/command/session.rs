@@ -82,9 +82,11 @@ impl Session {
         timeout: Duration,
         variables: Vec<(String, String)>,
     ) -> io::Result<Self> {
-        let mut lambda = Lambda::new(timeout)
-            .on_failure(DEAD_LETTER_QUEUE_URL)
-            .fed_by(RETRY_QUEUE_URL, BATCH_SIZE, WINDOW);
+        let mut lambda = Lambda::new(timeout).on_failure(DEAD_LETTER_QUEUE_URL).fed_by(
+            RETRY_QUEUE_URL,
+            BATCH_SIZE,
+            WINDOW,
+        );
         lambda.epoch = cloud.lock().epoch;
         let loopback = Loopback::start(&cloud, 0, &lambda.function_arn).await?;
         Ok(Self {
@@ -106,9 +108,7 @@ impl Session {
 
     /// Whether the last invocation failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.invocations
-            .last()
-            .is_none_or(|last| last.outcome.is_err())
+        self.invocations.last().is_none_or(|last| last.outcome.is_err())
     }
 
     /// The function's log if it is asked for, or if the last invocation failed: without an answer the log is all there is.
@@ -176,8 +176,7 @@ impl Session {
         let before = self.dead_letters();
         let (outcome, usage) = self.run(&invocation).await?;
         let now = self.now();
-        self.lambda
-            .finish(now, &mut self.cloud.lock().queues, &invocation, &outcome);
+        self.lambda.finish(now, &mut self.cloud.lock().queues, &invocation, &outcome);
         self.invocations.push(Finished {
             at,
             took: now.saturating_sub(at),
@@ -193,10 +192,7 @@ impl Session {
 
     fn note(&mut self, note: String) {
         let after_invocation = self.invocations.len();
-        self.notes.push(Note {
-            after_invocation,
-            note,
-        });
+        self.notes.push(Note { after_invocation, note });
     }
 
     fn dead_letters(&self) -> usize {
@@ -213,12 +209,9 @@ impl Session {
     ) -> io::Result<(Result<Value, FunctionError>, Option<Usage>)> {
         let mut function = match self.function.take() {
             Some(function) => function,
-            None => Function::start(
-                self.profile,
-                self.loopback.address(),
-                &self.variables,
-                &self.log,
-            )?,
+            None => {
+                Function::start(self.profile, self.loopback.address(), &self.variables, &self.log)?
+            }
         };
         let outcome = tokio::select! {
             // An error that the function reports before it ends says more than its end.
