@@ -1,11 +1,17 @@
 //! An AWS call that failed: which call, where, and how.
 
+use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use core::fmt;
+
+use serde_json::Value;
 
 use crate::operation::Operation;
 use crate::redacted::Redacted;
 use crate::region::Region;
+
+/// How much of an error's body is kept if it is not JSON, in bytes: what a proxy says fits.
+const MAX_BODY: usize = 300;
 
 /// An AWS call that gave no usable answer, after the SDK's own retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +45,33 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// An error answer. Its words are those that the SDK found, or else those of its body: services and proxies do not
+    /// agree on where code and text are.
+    #[must_use]
+    pub fn answered(status: u16, code: Option<&str>, message: Option<&str>, body: &[u8]) -> Self {
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let member = |names: &[&str]| {
+            let found = names.iter().find_map(|name| json.get(name)?.as_str());
+            found.map(str::to_owned)
+        };
+        let code = code.map(str::to_owned).or_else(|| {
+            let code = member(&["code", "Code", "__type"])?;
+            // Some services write `namespace#Code`, and `Code:http://…`.
+            let code = code.rsplit('#').next()?.split(':').next()?;
+            Some(code.to_owned())
+        });
+        let text = message.filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = text.or_else(|| member(&["message", "Message", "errorMessage"])).or_else(|| {
+            let head = body.get(..MAX_BODY.min(body.len())).unwrap_or_default();
+            json.is_null().then(|| String::from_utf8_lossy(head).into_owned())
+        });
+        Self::Answered {
+            status,
+            code: code.map(|code| Redacted::new(&code).to_string()).filter(|code| !code.is_empty()),
+            message: Redacted::new(text.as_deref().unwrap_or_default()),
+        }
+    }
+
     /// No usable answer, and why.
     #[must_use]
     pub fn no_answer(why: &str) -> Self {
@@ -82,8 +115,6 @@ impl fmt::Display for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::ToOwned;
-
     use super::*;
 
     fn error(failure: Failure) -> CallError {
@@ -109,6 +140,33 @@ mod tests {
             ..error(Failure::no_answer("no answer in time"))
         };
         assert_eq!(global.to_string(), "ListRegions: no answer in time");
+    }
+
+    #[test]
+    fn the_words_of_an_error_are_found_wherever_a_service_or_a_proxy_puts_them() {
+        for (code, message, body, shown) in [
+            (Some("Odd"), Some("no"), "{}", "Odd: no"),
+            (None, None, r#"{"message": "no"}"#, "HTTP 400: no"),
+            (None, None, r#"{"Message": "no", "__type": "com.amazonaws#Odd"}"#, "Odd: no"),
+            (None, None, r#"{"code": "Odd:http://x", "errorMessage": "no"}"#, "Odd: no"),
+            (Some("Odd"), None, r#"{"Message": "no"}"#, "Odd: no"),
+            (Some("Odd"), Some(""), r#"{"Message": "no"}"#, "Odd: no"),
+            (
+                None,
+                None,
+                "<html>blocked by a proxy</html>",
+                "HTTP 400: <html>blocked by a proxy</html>",
+            ),
+            (None, None, "", "HTTP 400: "),
+            (None, None, r#"{"message": 7}"#, "HTTP 400: "),
+            (None, None, r#"{"message": "bad a@example.com"}"#, "HTTP 400: bad <e-mail>"),
+        ] {
+            let failure = Failure::answered(400, code, message, body.as_bytes());
+            assert_eq!(failure.to_string(), shown, "{body}");
+        }
+        let long = "x".repeat(1_000_000);
+        let failure = Failure::answered(400, Some(&long), None, long.as_bytes());
+        assert!(failure.to_string().len() < 2_000);
     }
 
     #[test]

@@ -7,108 +7,135 @@ use crate::call_error::{CallError, Failure};
 use crate::operation::{Operation, Service};
 use crate::reason::{Reason, Scope};
 
-use On::{Any, Global, To};
+use On::{Any, Global, In, To};
 use Reason::{
-    AccessDenied, AccountNotFound, AdministratorAccount, InternalError,
-    ManagementAccountNotEnabled, MemberLimitReached, MemberSuspended, NoDetector, NotAdministrator,
-    NotYetAssociated, NotYetEnabled, RegionDisabled, Throttled, Unavailable, Unknown,
+    AccessDenied, AccountNotFound, AccountSuspended, AdministratorAccount, InternalError,
+    ManagementAccountNotEnabled, MemberLimitReached, MemberRegionDisabled, MemberSuspended,
+    NoDetector, NotAdministrator, NotYetAssociated, NotYetEnabled, RegionDisabled, Throttled,
+    Unavailable, Unknown,
 };
-use Seen::{Code, Error, Http, Member, Text};
+use Seen::{Code, Http, Member, Text};
 
 /// Which operations a row is for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum On {
     Any,
     /// Operations of services that nobody can switch off in a Region.
     Global,
+    In(Service),
     To(Operation),
 }
 
-/// What a row looks at.
+/// What a row looks at. All words are in lower case.
 #[derive(Clone, Copy)]
 enum Seen {
-    /// An error's code.
+    /// A part of an error's code.
     Code(&'static str),
-    /// A part of a text, in lower case: of `unprocessedAccounts` inside a 200, or of an error.
+    /// A part of a text: of `unprocessedAccounts` inside a 200, or of an error.
     Text(&'static str),
     /// An error's HTTP status.
     Http(u16),
-    /// Any other error.
-    Error,
-    /// A member's `relationshipStatus`, in lower case.
+    /// A member's `relationshipStatus`.
     Member(&'static str),
 }
 
-/// The first row that matches decides. Codes come before texts, and texts before HTTP statuses.
+/// The first row that matches decides. What no row knows is unknown, whatever its HTTP status.
 ///
 /// GuardDuty explains a failure in free text only, and its error subtypes have moved before, so only words are matched.
 /// "master" in older texts is "administrator" in newer ones: no row rests on either word alone.
 const ROWS: &[(On, Seen, Reason)] = &[
-    // docs: codes that AWS's SDKs treat as throttling (those of other services left out).
-    (Any, Code("ThrottlingException"), Throttled),
-    (Any, Code("Throttling"), Throttled),
-    (Any, Code("ThrottledException"), Throttled),
-    (Any, Code("RequestThrottled"), Throttled),
-    (Any, Code("RequestThrottledException"), Throttled),
-    (Any, Code("RequestLimitExceeded"), Throttled),
-    (Any, Code("TooManyRequestsException"), Throttled),
-    (Any, Code("SlowDown"), Throttled),
-    (Any, Code("LimitExceededException"), Throttled),
-    (Any, Code("BandwidthLimitExceeded"), Throttled),
-    (Any, Code("PriorRequestNotComplete"), Throttled),
-    // docs: a policy or a service control policy.
-    (Any, Code("AccessDeniedException"), AccessDenied),
-    (Any, Code("AccessDenied"), AccessDenied),
+    // docs: said with the code of a limit too.
+    (Any, Text("maximum number of allowed members"), MemberLimitReached),
+    // users: Organizations to an account that is not a delegated administrator.
+    (
+        In(Service::Organizations),
+        Text("have permissions to access this resource"),
+        NotAdministrator,
+    ),
     // docs: Organizations, from an account that is in no organization.
-    (Any, Code("AWSOrganizationsNotInUseException"), NotAdministrator),
+    (Any, Code("organizationsnotinuse"), NotAdministrator),
+    // docs: the codes that AWS's SDKs treat as throttling.
+    (Any, Code("throttl"), Throttled),
+    (Any, Code("toomanyrequests"), Throttled),
+    (Any, Code("slowdown"), Throttled),
+    (Any, Code("limitexceeded"), Throttled),
+    (Any, Code("priorrequestnotcomplete"), Throttled),
+    // docs: a policy or a service control policy.
+    (Any, Code("accessdenied"), AccessDenied),
+    (Any, Code("unauthorizedoperation"), AccessDenied),
     // docs: Organizations; right after a join it can be a delay.
-    (Any, Code("AccountNotFoundException"), AccountNotFound),
+    (Any, Code("accountnotfound"), AccountNotFound),
     // assumed: a global service cannot be switched off, so the token is bad.
-    (Global, Code("UnrecognizedClientException"), Unavailable),
-    (Global, Code("InvalidClientTokenId"), Unavailable),
+    (Global, Code("unrecognizedclient"), Unavailable),
+    (Global, Code("invalidclienttokenid"), Unavailable),
     // users: an opt-in Region that the administrator account has not enabled.
-    (Any, Code("UnrecognizedClientException"), RegionDisabled),
-    (Any, Code("InvalidClientTokenId"), RegionDisabled),
-    // docs: the credentials expired while the function was frozen; the next attempt has new ones.
-    (Any, Code("ExpiredTokenException"), Unavailable),
-    (Any, Code("ExpiredToken"), Unavailable),
+    (Any, Code("unrecognizedclient"), RegionDisabled),
+    (Any, Code("invalidclienttokenid"), RegionDisabled),
+    // docs, users: a clock, a signature, or credentials from before a freeze; the next attempt has new ones.
+    (Any, Code("signature"), Unavailable),
+    (Any, Code("expired"), Unavailable),
+    (Any, Code("skewed"), Unavailable),
+    (Any, Code("token"), Unavailable),
     // docs
-    (Any, Code("InternalServerErrorException"), InternalError),
-    (Any, Code("InternalFailure"), InternalError),
-    (Any, Code("ServiceException"), InternalError),
-    (Any, Code("ServiceUnavailable"), Unavailable),
-    (Any, Code("ServiceUnavailableException"), Unavailable),
-    // docs: the caller is a member of somebody else's administrator.
-    (Any, Text("cannot create members since it is already"), NotAdministrator),
+    (Any, Code("internal"), InternalError),
+    (Any, Code("serviceexception"), InternalError),
+    (Any, Code("unavailable"), Unavailable),
+    (Any, Code("timeout"), Unavailable),
+    // docs: the caller is a member of somebody else's administrator (two wordings).
+    (Any, Text("cannot create members"), NotAdministrator),
+    // assumed: GuardDuty answers this call to the delegated administrator only.
+    (
+        To(Operation::DescribeOrganizationConfiguration),
+        Text("delegated administrator"),
+        NotAdministrator,
+    ),
     // docs, users: success, once GetMembers says `Enabled`.
     (Any, Text("is already a member or associated member"), NotYetEnabled),
     // docs
-    (Any, Text("cannot become a member of itself"), AdministratorAccount),
+    (To(Operation::CreateMembers), Text("cannot become a member of itself"), AdministratorAccount),
     // users: right after a join.
     (Any, Text("is not an associated member"), NotYetAssociated),
     // users: ends about a minute after the management account has enabled GuardDuty in the Region.
     (Any, Text("must first enable guardduty"), ManagementAccountNotEnabled),
-    // docs
-    (Any, Text("exceed the maximum number of allowed members"), MemberLimitReached),
     // docs: the detector was replaced, or somebody else's was looked up.
     (Any, Text("detectorid is not owned by the current account"), NoDetector),
+    // docs: Organizations, without its code.
+    (Any, Text("account that doesn't exist"), AccountNotFound),
+    // docs: a denial, without its code.
+    (Any, Text("is not authorized to perform"), AccessDenied),
+    // users: the words of the codes above, without them.
+    (Global, Text("security token included in the request is invalid"), Unavailable),
+    (Any, Text("security token included in the request is invalid"), RegionDisabled),
+    (Any, Text("signature"), Unavailable),
+    (Any, Text("security token"), Unavailable),
     // users
     (Any, Text("internal error"), InternalError),
     (Any, Text("internal server error"), InternalError),
-    // assumed: the words of AWS's throttling errors, inside a 200.
+    (Any, Text("internal failure"), InternalError),
+    // assumed: the words of passing trouble, inside a 200 or without a code.
     (Any, Text("rate exceeded"), Throttled),
     (Any, Text("too many requests"), Throttled),
+    (Any, Text("throttl"), Throttled),
+    (Any, Text("unavailable"), Unavailable),
+    (Any, Text("try again"), Unavailable),
+    (Any, Text("timed out"), Unavailable),
+    (Any, Text("timeout"), Unavailable),
     // docs: RFC 9110. 429 without a code: users.
-    (Any, Http(403), AccessDenied),
+    (Any, Http(408), Unavailable),
     (Any, Http(429), Throttled),
     (Any, Http(500), InternalError),
     (Any, Http(502), Unavailable),
     (Any, Http(503), Unavailable),
     (Any, Http(504), Unavailable),
-    // docs: GuardDuty answers this call to the delegated administrator only.
-    (To(Operation::DescribeOrganizationConfiguration), Error, NotAdministrator),
     // docs: StopMonitoringMembers sets it.
     (Any, Member("disabled"), MemberSuspended),
+    // docs: on its way.
+    (Any, Member("created"), NotYetEnabled),
+    (Any, Member("emailverificationinprogress"), NotYetEnabled),
+    // assumed: Inspector and Macie have these (service models).
+    (Any, Member("regiondisabled"), MemberRegionDisabled),
+    (Any, Member("accountsuspended"), AccountSuspended),
+    (Any, Member("cannotcreatedetectorinorgmaster"), ManagementAccountNotEnabled),
 ];
 
 impl On {
@@ -116,6 +143,7 @@ impl On {
         match self {
             Any => true,
             Global => matches!(operation.service(), Service::Account | Service::Organizations),
+            In(service) => service == operation.service(),
             To(only) => only == operation,
         }
     }
@@ -138,11 +166,12 @@ pub fn text(text: &str) -> Reason {
     first(|_, seen| matches!(seen, Text(part) if text.contains(part))).unwrap_or(Unknown)
 }
 
-/// What a `relationshipStatus` other than `Enabled` means. It is a free string, and an unknown one is "not yet".
+/// What a `relationshipStatus` other than `Enabled` means; `None` if the account is not a member any more, or if the status
+/// is unknown: it is a free string.
 #[must_use]
-pub(crate) fn member(relationship_status: &str) -> Reason {
+pub(crate) fn member(relationship_status: &str) -> Option<Reason> {
     let is = |word: &str| relationship_status.eq_ignore_ascii_case(word);
-    first(|_, seen| matches!(seen, Member(word) if is(word))).unwrap_or(NotYetEnabled)
+    first(|_, seen| matches!(seen, Member(word) if is(word)))
 }
 
 /// What a failed call means for each account that it was made for.
@@ -152,17 +181,16 @@ pub fn error(error: &CallError) -> Reason {
         Failure::NoDetector => return NoDetector,
         Failure::NoAnswer(_) => return Unavailable,
         Failure::Answered { status, code, message } => {
-            (*status, code.as_deref(), message.as_str().to_lowercase())
+            (*status, code.as_deref().unwrap_or_default(), message.as_str())
         }
     };
+    let (code, message) = (code.to_lowercase(), message.to_lowercase());
     first(|row, seen| {
         row.0.includes(error.operation)
             && match seen {
-                Code(known) => code == Some(known),
-                // A failed call says nothing about single accounts, so it never skips one.
-                Text(part) => message.contains(part) && !row.2.status().is_skipped(),
+                Code(part) => code.contains(part),
+                Text(part) => message.contains(part),
                 Http(known) => status == known,
-                Error => true,
                 Member(_) => false,
             }
     })
@@ -174,12 +202,35 @@ fn first(matches: impl Fn(&(On, Seen, Reason), Seen) -> bool) -> Option<Reason> 
     row.map(|(_, _, reason)| *reason)
 }
 
-/// Whether a call may have failed because of one account in it, so that a smaller call can pass: one bad e-mail address
-/// fails a whole `CreateMembers` with a 400 that names no account (docs).
+/// Whether smaller calls can pass where this one failed: not if it is about the Region, or about the rate. One bad e-mail
+/// address fails a whole `CreateMembers` with a 400 that names no account (docs); and what else one account can do to a
+/// call, with whatever status, nobody knows.
 #[must_use]
-pub(crate) fn may_concern_one_account(failed: &CallError) -> bool {
-    matches!(failed.failure, Failure::Answered { status: 400, .. })
-        && error(failed).scope() == Scope::Account
+pub(crate) fn is_worth_splitting(failed: &CallError) -> bool {
+    let reason = error(failed);
+    reason.scope() != Scope::Region && reason != Throttled
+}
+
+/// Whether a write may have taken effect although it failed.
+#[must_use]
+pub(crate) fn may_have_taken_effect(failed: &CallError) -> bool {
+    match failed.failure {
+        Failure::NoAnswer(_) => true,
+        Failure::Answered { status, .. } => status >= 500,
+        Failure::NoDetector => false,
+    }
+}
+
+/// Whether GuardDuty refused what was in the call, and did not say why in words that a row knows.
+#[must_use]
+pub(crate) fn is_unexplained_bad_request(failed: &CallError) -> bool {
+    matches!(failed.failure, Failure::Answered { status: 400, .. }) && error(failed) == Unknown
+}
+
+/// Whether the same call can succeed a little later.
+#[must_use]
+pub fn passes(failed: &CallError) -> bool {
+    error(failed).scope() == Scope::Service
 }
 
 #[cfg(test)]
@@ -258,20 +309,33 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_passing_trouble_are_known_in_other_words_too() {
+        for (words, reason) in [
+            ("Request throttled", Throttled),
+            ("ThrottlingException", Throttled),
+            ("Service is temporarily unavailable. Try again later.", Unavailable),
+            ("The request timed out", Unavailable),
+            ("An internal failure occurred", InternalError),
+        ] {
+            assert_eq!(text(words), reason, "{words}");
+        }
+    }
+
+    #[test]
     fn a_code_counts_before_the_text_and_the_text_before_the_status() {
         for (status, code, message, reason) in [
             (400, Some("ThrottlingException"), "Rate exceeded", Throttled),
             (400, Some("TooManyRequestsException"), "", Throttled),
             (429, None, "", Throttled),
             (403, Some("AccessDeniedException"), "not authorized", AccessDenied),
+            (403, None, "User: x is not authorized to perform: guardduty:GetMembers", AccessDenied),
             (
                 403,
                 Some("UnrecognizedClientException"),
                 "The security token included in the request is invalid.",
                 RegionDisabled,
             ),
-            (403, Some("ExpiredTokenException"), "", Unavailable),
-            (403, None, "Forbidden", AccessDenied),
+            (403, None, "The security token included in the request is invalid.", RegionDisabled),
             (400, Some("AccountNotFoundException"), "", AccountNotFound),
             (400, Some("AWSOrganizationsNotInUseException"), "", NotAdministrator),
             (500, Some("InternalServerErrorException"), "Internal server error.", InternalError),
@@ -280,11 +344,58 @@ mod tests {
             (503, None, "", Unavailable),
             (504, None, "", Unavailable),
             (400, Some("BadRequestException"), NOT_OURS, NoDetector),
-            (400, Some("BadRequestException"), "never seen", Unknown),
-            (418, None, "teapot", Unknown),
+            (400, None, NOT_OURS, NoDetector),
+            (
+                400,
+                Some("LimitExceededException"),
+                "exceeds the maximum number of allowed members",
+                MemberLimitReached,
+            ),
+            (
+                400,
+                Some("BadRequestException"),
+                "cannot create members because it is already a member of another master account",
+                NotAdministrator,
+            ),
         ] {
             let classified = error(&answered(status, code, message));
             assert_eq!(classified, reason, "{status} {code:?} {message}");
+        }
+    }
+
+    #[test]
+    fn a_clock_a_signature_or_a_token_is_not_a_denial() {
+        let expired = "Signature expired: 20261125T150000Z is now earlier than 20261125T150500Z";
+        for code in [
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "ExpiredTokenException",
+            "ExpiredToken",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "InvalidToken",
+        ] {
+            assert_eq!(error(&answered(403, Some(code), "")), Unavailable, "{code}");
+        }
+        assert_eq!(error(&answered(403, None, expired)), Unavailable);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_unknown_whatever_the_status() {
+        for (status, code, message) in [
+            (400, Some("BadRequestException"), "never seen"),
+            (403, Some("SubscriptionRequiredException"), "needs a subscription"),
+            (403, Some("OptInRequired"), "You are not subscribed to this service"),
+            (403, None, "Forbidden"),
+            (404, Some("NotFoundException"), ""),
+            (418, None, "teapot"),
+        ] {
+            let classified = error(&answered(status, code, message));
+            assert_eq!(classified, Unknown, "{status} {code:?} {message}");
         }
     }
 
@@ -301,83 +412,112 @@ mod tests {
     #[test]
     fn the_operation_decides_where_the_same_words_mean_something_else() {
         let bad_token = answered(400, Some("UnrecognizedClientException"), "").failure;
-        for (operation, reason) in [
-            (Operation::DescribeAccount, Unavailable),
-            (Operation::ListAccounts, Unavailable),
-            (Operation::ListRegions, Unavailable),
-            (Operation::ListDetectors, RegionDisabled),
+        let denied = answered(
+            400,
+            Some("AccessDeniedException"),
+            "You don't have permissions to access this resource.",
+        )
+        .failure;
+        let not_administrator =
+            bad_request("the current account is not the GuardDuty delegated administrator account")
+                .failure;
+        for (operation, failure, reason) in [
+            (Operation::DescribeAccount, &bad_token, Unavailable),
+            (Operation::ListAccounts, &bad_token, Unavailable),
+            (Operation::ListRegions, &bad_token, Unavailable),
+            (Operation::ListDetectors, &bad_token, RegionDisabled),
+            (Operation::ListAccounts, &denied, NotAdministrator),
+            (Operation::DescribeAccount, &denied, NotAdministrator),
+            (Operation::ListMembers, &denied, AccessDenied),
+            (Operation::DescribeOrganizationConfiguration, &not_administrator, NotAdministrator),
+            (Operation::DescribeOrganizationConfiguration, &bad_request("odd").failure, Unknown),
         ] {
-            assert_eq!(error(&failed(operation, bad_token.clone())), reason, "{operation}");
+            assert_eq!(error(&failed(operation, failure.clone())), reason, "{operation}");
         }
-        let odd = bad_request("never seen").failure;
+    }
+
+    #[test]
+    fn only_the_call_that_makes_members_can_skip_one() {
+        let itself = bad_request("an account cannot become a member of itself").failure;
         for (operation, reason) in [
-            (Operation::DescribeOrganizationConfiguration, NotAdministrator),
+            (Operation::CreateMembers, AdministratorAccount),
+            (Operation::DescribeAccount, Unknown),
+            (Operation::ListDetectors, Unknown),
             (Operation::ListMembers, Unknown),
         ] {
-            assert_eq!(error(&failed(operation, odd.clone())), reason, "{operation}");
+            assert_eq!(error(&failed(operation, itself.clone())), reason, "{operation}");
         }
     }
 
     #[test]
-    fn a_failed_call_never_skips_the_accounts_in_it() {
-        for (_, seen, _) in ROWS {
-            let Text(part) = seen else { continue };
-            for status in [400, 403, 500] {
-                let reason = error(&answered(status, Some("BadRequestException"), part));
-                assert!(!reason.status().is_skipped(), "{status} {part}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_a_400_that_may_concern_one_account_is_split() {
-        for (message, split) in [
-            (INVALID, true),
-            ("is not an associated member", true),
-            ("is already a member or associated member", true),
-            ("cannot become a member of itself", true),
-            ("must first enable GuardDuty", true),
-            ("cannot create members since it is already", false),
-            ("exceed the maximum number of allowed members", false),
-            ("Rate exceeded", false),
-            (NOT_OURS, false),
+    fn a_call_is_split_unless_it_failed_because_of_the_region_or_the_rate() {
+        for (failed, split) in [
+            (bad_request(INVALID), true),
+            (bad_request("is not an associated member"), true),
+            (bad_request("must first enable GuardDuty"), true),
+            (answered(500, None, ""), true),
+            (answered(403, Some("Odd"), ""), true),
+            (failed(Operation::GetMembers, Failure::no_answer("dropped")), true),
+            (bad_request("cannot create members since it is already"), false),
+            (bad_request("exceed the maximum number of allowed members"), false),
+            (bad_request("Rate exceeded"), false),
+            (bad_request(NOT_OURS), false),
+            (answered(403, Some("AccessDeniedException"), ""), false),
         ] {
-            assert_eq!(may_concern_one_account(&bad_request(message)), split, "{message}");
-        }
-        assert!(!may_concern_one_account(&answered(400, Some("ThrottlingException"), "")));
-        assert!(!may_concern_one_account(&answered(500, None, INVALID)));
-        let silent = failed(Operation::CreateMembers, Failure::no_answer(INVALID));
-        assert!(!may_concern_one_account(&silent));
-    }
-
-    #[test]
-    fn a_member_that_someone_suspended_is_not_just_late() {
-        assert_eq!(member("Disabled"), MemberSuspended);
-        assert_eq!(member("DISABLED"), MemberSuspended);
-        for status in ["Created", "Invited", "Removed", "Resigned", "NeverSeen", ""] {
-            assert_eq!(member(status), NotYetEnabled, "{status}");
+            assert_eq!(is_worth_splitting(&failed), split, "{failed}");
         }
     }
 
     #[test]
-    fn no_row_is_hidden_by_one_before_it() {
+    fn a_write_may_have_taken_effect_unless_it_was_refused() {
+        for (failed, may) in [
+            (failed(Operation::CreateMembers, Failure::no_answer("dropped")), true),
+            (answered(500, None, ""), true),
+            (answered(503, None, ""), true),
+            (answered(429, None, ""), false),
+            (bad_request("no"), false),
+        ] {
+            assert_eq!(may_have_taken_effect(&failed), may, "{failed}");
+        }
+    }
+
+    #[test]
+    fn the_words_for_a_member_that_is_not_enabled_have_their_reasons() {
+        for (status, reason) in [
+            ("Disabled", Some(MemberSuspended)),
+            ("DISABLED", Some(MemberSuspended)),
+            ("Created", Some(NotYetEnabled)),
+            ("EmailVerificationInProgress", Some(NotYetEnabled)),
+            ("RegionDisabled", Some(MemberRegionDisabled)),
+            ("AccountSuspended", Some(AccountSuspended)),
+            ("CannotCreateDetectorInOrgMaster", Some(ManagementAccountNotEnabled)),
+            ("Invited", None),
+            ("Removed", None),
+            ("Resigned", None),
+            ("Deleted", None),
+            ("NeverSeen", None),
+            ("", None),
+        ] {
+            assert_eq!(member(status), reason, "{status}");
+        }
+    }
+
+    #[test]
+    fn no_row_is_hidden_by_one_before_it_and_all_words_are_in_lower_case() {
         for (index, (on, seen, reason)) in ROWS.iter().enumerate() {
             let hides = |(before, other, _): &&(On, Seen, Reason)| {
                 let hides = match (other, seen) {
-                    (Code(other), Code(code)) => other == code,
-                    (Text(other), Text(part)) => part.contains(other),
+                    (Code(other), Code(part)) | (Text(other), Text(part)) => part.contains(other),
                     (Http(other), Http(status)) => other == status,
                     (Member(other), Member(word)) => other == word,
                     _ => false,
                 };
-                hides && matches!((before, on), (Any, _) | (Global, Global))
+                hides && (*before == Any || before == on)
             };
             let before: Vec<_> = ROWS.iter().take(index).filter(hides).collect();
-            assert!(before.is_empty(), "row {index} is never reached");
-            match seen {
-                Text(part) => assert_eq!(text(&part.to_uppercase()), *reason, "{part}"),
-                Member(word) => assert_eq!(member(&word.to_uppercase()), *reason, "{word}"),
-                Code(_) | Http(_) | Error => {}
+            assert!(before.is_empty(), "row {index} ({}) is never reached", reason.code());
+            if let Code(word) | Text(word) | Member(word) = seen {
+                assert_eq!(*word, word.to_lowercase(), "a row's words are in lower case");
             }
         }
     }

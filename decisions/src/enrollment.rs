@@ -2,12 +2,14 @@
 //! and takes the answer, until each account has its outcome.
 //!
 //! `GetMembers` first, because `CreateMembers` changes the settings of members that are enabled already. Then
-//! `CreateMembers`, or `StartMonitoringMembers` for those that are to be resumed. Then `GetMembers` again, because only
-//! `Enabled` counts.
+//! `CreateMembers`, or `StartMonitoringMembers` for those that are to be resumed. Then `GetMembers` again, and again after
+//! growing waits, because only `Enabled` counts and GuardDuty takes its time. A write without an answer is followed by a
+//! look, never by the same write.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::account::{Account, AccountId, Email};
 use crate::call_error::{CallError, Failure};
@@ -24,12 +26,32 @@ use crate::status::Status;
 /// SDK sends 51 without complaint.
 pub const MAX_ACCOUNTS_PER_CALL: usize = 50;
 
-/// What the configuration decides about an enrollment.
+/// The waits between looks at accounts that GuardDuty has accepted but not enabled yet, in milliseconds: each look comes
+/// at half as long again as the one before, plus half a second. Ours: 22 s in all; who takes longer waits in the queue.
+const WAITS: [u64; 7] = [1_000, 1_000, 1_500, 2_250, 3_375, 5_060, 7_590];
+
+/// How many waits an account gets that GuardDuty is making a member already, before `CreateMembers` asks for it too.
+const PATIENCE: usize = 3;
+
+/// What the configuration and the job decide about an enrollment.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Whether a member that someone suspended is resumed.
     pub resume_suspended: bool,
+    /// Whether the enrollment looks again, after a wait, at accounts that are not enabled yet.
+    waits: bool,
     skip_without_detector: bool,
+}
+
+/// What became of a pair before this attempt. A later one outweighs an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Before {
+    /// Nothing that is known of.
+    Nothing,
+    /// GuardDuty accepted the account, and it is given time.
+    Accepted,
+    /// GuardDuty accepted the account long ago.
+    GivenUp,
 }
 
 impl Rules {
@@ -38,8 +60,15 @@ impl Rules {
     pub fn of(configuration: &Configuration) -> Self {
         Self {
             resume_suspended: configuration.resume_suspended,
+            waits: true,
             skip_without_detector: configuration.coverage == Coverage::All,
         }
+    }
+
+    /// The same, but whether it waits is said here.
+    #[must_use]
+    pub fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
     }
 
     /// How a pair ends whose call failed.
@@ -85,6 +114,15 @@ impl Answer {
     }
 }
 
+impl Call {
+    fn accounts(&self) -> Vec<AccountId> {
+        match self {
+            Self::GetMembers(ids) | Self::StartMonitoringMembers(ids) => ids.clone(),
+            Self::CreateMembers(details) => details.iter().map(|(id, _)| *id).collect(),
+        }
+    }
+}
+
 /// What an enrollment needs next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -92,6 +130,8 @@ pub enum Step {
     Call(Call),
     /// What Organizations says of the accounts.
     Describe,
+    /// This much time.
+    Wait(Duration),
     /// Nothing: each account has its outcome.
     Done,
 }
@@ -100,144 +140,260 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Enrollment {
     rules: Rules,
-    accounts: BTreeMap<AccountId, Progress>,
-    /// Accounts that a call of `CreateMembers` is to be made for, the next one last.
-    batches: Vec<Vec<AccountId>>,
+    accounts: BTreeMap<AccountId, (Before, Progress)>,
+    /// Accounts that the next calls are for, the first call's last.
+    groups: Vec<Group>,
+    /// How many waits there were.
+    waited: usize,
+}
+
+/// Accounts that one call is for.
+#[derive(Debug)]
+enum Group {
+    Look(Vec<AccountId>),
+    Write(Vec<AccountId>),
+}
+
+/// A call that changes something for an account.
+#[derive(Debug, Clone)]
+enum Write {
+    Create(Email),
+    Resume,
 }
 
 /// How far an account is.
 #[derive(Debug)]
 enum Progress {
+    /// Nothing was asked yet.
     Named,
+    /// GuardDuty has said what it is; Organizations has not.
     Seen(Result<Membership, Outcome>, Option<String>),
-    ToCreate(Email),
-    ToResume,
-    Accepted { if_enabled: Status, otherwise: Outcome },
+    ToWrite(Write),
+    /// A write got no answer, and may have taken effect. Without a trace of that it is repeated, or it is `lost`.
+    Doubtful {
+        write: Write,
+        repeat: bool,
+        lost: Outcome,
+    },
+    /// GuardDuty has accepted the account.
+    Waiting(Waiting),
     Ended(Outcome),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    if_enabled: Status,
+    otherwise: Outcome,
+    /// The address, if somebody else made the member, and it is not known when.
+    create: Option<Email>,
+    /// After how many waits it was looked at last, and what was seen.
+    looked: Option<usize>,
+    seen: Option<Redacted>,
 }
 
 impl Enrollment {
     /// Enrolls these accounts.
     #[must_use]
-    pub fn new(rules: Rules, accounts: impl IntoIterator<Item = AccountId>) -> Self {
-        let named = accounts.into_iter().map(|id| (id, Progress::Named));
-        Self { rules, accounts: named.collect(), batches: Vec::new() }
+    pub fn new(rules: Rules, accounts: impl IntoIterator<Item = (AccountId, Before)>) -> Self {
+        let named = accounts.into_iter().map(|(id, before)| (id, (before, Progress::Named)));
+        Self { rules, accounts: named.collect(), groups: Vec::new(), waited: 0 }
     }
 
-    /// What comes next. It stays the same until [`Self::answered`] or [`Self::described`].
+    /// What comes next.
     pub fn step(&mut self) -> Step {
-        let named = self.first(|progress| matches!(progress, Progress::Named));
-        if !named.is_empty() {
-            return Step::Call(Call::GetMembers(named));
+        loop {
+            match self.groups.last() {
+                Some(Group::Look(ids)) => return Step::Call(Call::GetMembers(ids.clone())),
+                Some(Group::Write(ids)) => match self.write(ids) {
+                    Some(call) => return Step::Call(call),
+                    // A look has shown that all of them are done.
+                    None => drop(self.groups.pop()),
+                },
+                None => match self.next_group() {
+                    Ok(group) => self.groups.push(group),
+                    Err(step) => return step,
+                },
+            }
         }
-        if self.accounts.values().any(|p| matches!(p, Progress::Seen(..))) {
-            return Step::Describe;
+    }
+
+    /// The accounts that the next call is for, or what is needed before there can be one.
+    fn next_group(&self) -> Result<Group, Step> {
+        let first = |is_next: fn(&Self, &Progress) -> bool| {
+            let next = self.accounts.iter().filter(|(_, (_, progress))| is_next(self, progress));
+            let ids: Vec<_> = next.map(|(id, _)| *id).take(MAX_ACCOUNTS_PER_CALL).collect();
+            (!ids.is_empty()).then_some(ids)
+        };
+        if let Some(ids) = first(|_, progress| matches!(progress, Progress::Named)) {
+            return Ok(Group::Look(ids));
         }
-        if let Some(batch) = self.batches.last() {
-            return Step::Call(self.create(batch));
+        if first(|_, progress| matches!(progress, Progress::Seen(..))).is_some() {
+            return Err(Step::Describe);
         }
-        let accepted = self.first(|progress| matches!(progress, Progress::Accepted { .. }));
-        if !accepted.is_empty() {
-            return Step::Call(Call::GetMembers(accepted));
+        let look = |enrollment: &Self, progress: &Progress| match progress {
+            Progress::Waiting(waiting) => waiting.looked != Some(enrollment.waited),
+            Progress::Doubtful { .. } => true,
+            _ => false,
+        };
+        let create =
+            |_: &Self, progress: &Progress| matches!(progress, Progress::ToWrite(Write::Create(_)));
+        let resume =
+            |_: &Self, progress: &Progress| matches!(progress, Progress::ToWrite(Write::Resume));
+        if let Some(ids) = first(look) {
+            return Ok(Group::Look(ids));
         }
-        let create = self.first(|progress| matches!(progress, Progress::ToCreate(_)));
+        if let Some(ids) = first(create).or_else(|| first(resume)) {
+            return Ok(Group::Write(ids));
+        }
+        let waits = first(|_, progress| matches!(progress, Progress::Waiting(_))).is_some();
+        let wait = WAITS.get(self.waited).filter(|_| waits && self.rules.waits);
+        Err(wait.map_or(Step::Done, |millis| Step::Wait(Duration::from_millis(*millis))))
+    }
+
+    fn write(&self, ids: &[AccountId]) -> Option<Call> {
+        let (mut create, mut resume) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.accounts.get(id) {
+                Some((_, Progress::ToWrite(Write::Create(email)))) => {
+                    create.push((*id, email.clone()))
+                }
+                Some((_, Progress::ToWrite(Write::Resume))) => resume.push(*id),
+                _ => {}
+            }
+        }
         if !create.is_empty() {
-            let call = self.create(&create);
-            self.batches.push(create);
-            return Step::Call(call);
+            return Some(Call::CreateMembers(create));
         }
-        let resume = self.first(|progress| matches!(progress, Progress::ToResume));
-        if !resume.is_empty() {
-            return Step::Call(Call::StartMonitoringMembers(resume));
-        }
-        Step::Done
-    }
-
-    fn first(&self, is_next: impl Fn(&Progress) -> bool) -> Vec<AccountId> {
-        let next = self.accounts.iter().filter(|(_, progress)| is_next(progress));
-        next.map(|(id, _)| *id).take(MAX_ACCOUNTS_PER_CALL).collect()
-    }
-
-    fn create(&self, batch: &[AccountId]) -> Call {
-        let details = batch.iter().filter_map(|id| match self.accounts.get(id) {
-            Some(Progress::ToCreate(email)) => Some((*id, email.clone())),
-            _ => None,
-        });
-        Call::CreateMembers(details.collect())
+        (!resume.is_empty()).then_some(Call::StartMonitoringMembers(resume))
     }
 
     /// Takes what Organizations says of each account.
     pub fn described(&mut self, describe: impl Fn(AccountId) -> Result<Account, Outcome>) {
-        for (id, progress) in &mut self.accounts {
+        for (id, (before, progress)) in &mut self.accounts {
             let Progress::Seen(membership, detector_id) = progress else {
                 continue;
             };
+            let membership = membership.clone();
             let action =
-                Action::of(&describe(*id), membership.clone(), self.rules.resume_suspended);
+                Action::of(&describe(*id), membership, *before, self.rules.resume_suspended);
             *progress = match action {
                 Action::End(mut outcome) => {
                     outcome.detector_id = outcome.detector_id.or(detector_id.take());
                     Progress::Ended(outcome)
                 }
-                Action::Create(email) => Progress::ToCreate(email),
-                Action::Resume => Progress::ToResume,
+                Action::Wait(create) => Progress::Waiting(Waiting {
+                    if_enabled: match before {
+                        Before::Nothing => Status::AlreadyEnabled,
+                        Before::Accepted | Before::GivenUp => Status::Enrolled,
+                    },
+                    otherwise: Outcome {
+                        detector_id: detector_id.take(),
+                        ..Outcome::because(Reason::NotYetEnabled)
+                    },
+                    create,
+                    looked: Some(0),
+                    seen: Some(Redacted::new("relationshipStatus is Created")),
+                }),
+                Action::Create(email) => Progress::ToWrite(Write::Create(email)),
+                Action::Resume => Progress::ToWrite(Write::Resume),
             };
         }
     }
 
-    /// Takes the answer to a call.
+    /// The wait that [`Step::Wait`] asked for is over.
+    pub fn waited(&mut self) {
+        self.waited += 1;
+    }
+
+    /// Takes the answer to a call. A call for several accounts that fails because of some of them, or for a reason that
+    /// passes, is repeated in halves, until the account that spoils it is alone.
     pub fn answered(&mut self, call: &Call, answer: &Result<Answer, CallError>) {
-        match call {
-            Call::GetMembers(ids) => {
-                for id in ids {
-                    self.looked(*id, answer);
-                }
+        self.groups.pop();
+        let ids = call.accounts();
+        match answer {
+            Err(error) if ids.len() > 1 && classify::is_worth_splitting(error) => {
+                self.split(call, error);
             }
-            Call::StartMonitoringMembers(ids) => {
-                for id in ids {
-                    self.written(*id, answer);
-                }
-            }
-            Call::CreateMembers(details) => self.created(details, answer),
-        }
-    }
-
-    fn created(&mut self, details: &[(AccountId, Email)], answer: &Result<Answer, CallError>) {
-        self.batches.pop();
-        let spoilt = answer.as_ref().err();
-        let spoilt = spoilt.filter(|error| classify::may_concern_one_account(error));
-        match (spoilt, details) {
-            (Some(error), [(id, email)]) if !email.keeps_guardduty_rule() => {
-                let outcome = Outcome::because(Reason::EmailRejected).saying(&error.result());
-                let detector_id = error.detector_id.clone();
-                self.end(*id, Outcome { detector_id, ..outcome });
-            }
-            (Some(_), [_, _, ..]) => self.batches.extend(split(details)),
             _ => {
-                for (id, _) in details {
-                    self.written(*id, answer);
+                for id in ids {
+                    match call {
+                        Call::GetMembers(_) => self.looked(id, answer),
+                        _ => self.written(id, answer),
+                    }
                 }
             }
         }
     }
 
-    /// An account's part of a `GetMembers`, before anything was changed or after.
+    fn split(&mut self, call: &Call, error: &CallError) {
+        let halves = match call {
+            Call::CreateMembers(details) => by_address(details),
+            Call::GetMembers(ids) | Call::StartMonitoringMembers(ids) => halved(ids),
+        };
+        if matches!(call, Call::GetMembers(_)) {
+            return self.groups.extend(halves.map(Group::Look));
+        }
+        self.groups.extend(halves.map(Group::Write));
+        if classify::may_have_taken_effect(error) {
+            let lost = self.rules.failed(error);
+            for id in call.accounts() {
+                self.doubt(id, true, &lost);
+            }
+            self.groups.push(Group::Look(call.accounts()));
+        }
+    }
+
+    fn doubt(&mut self, id: AccountId, repeat: bool, lost: &Outcome) {
+        if let Some((_, progress)) = self.accounts.get_mut(&id)
+            && let Progress::ToWrite(write) = progress
+        {
+            *progress = Progress::Doubtful { write: write.clone(), repeat, lost: lost.clone() };
+        }
+    }
+
+    /// An account's part of a `GetMembers`.
     fn looked(&mut self, id: AccountId, answer: &Result<Answer, CallError>) {
-        let rules = self.rules;
-        let Some(progress) = self.accounts.get_mut(&id) else {
+        let Some((_, progress)) = self.accounts.get_mut(&id) else {
             return;
         };
-        *progress = match (core::mem::replace(progress, Progress::Named), answer) {
-            (Progress::Accepted { if_enabled, otherwise }, _) => {
-                Progress::Ended(confirmed(id, if_enabled, otherwise, answer))
-            }
-            (_, Err(error)) => Progress::Seen(Err(rules.failed(error)), None),
-            (_, Ok(answer)) => {
+        let seen = match answer {
+            Ok(answer) => {
                 let status = answer.members.get(&id).map(String::as_str);
                 let unprocessed = answer.unprocessed.get(&id).map(Redacted::as_str);
-                let detector_id = Some(answer.detector_id.clone());
-                Progress::Seen(Membership::found(status, unprocessed), detector_id)
+                (Membership::found(status, unprocessed), Some(answer.detector_id.clone()))
             }
+            Err(error) => (Err(self.rules.failed(error)), None),
+        };
+        let words = match answer {
+            Ok(answer) => match answer.members.get(&id) {
+                Some(status) => Some(Redacted::new(&format!("relationshipStatus is {status}"))),
+                None => answer.unprocessed.get(&id).cloned(),
+            },
+            Err(error) => Some(Redacted::new(&error.result())),
+        };
+        let is_patient = self.waited < PATIENCE && self.rules.waits;
+        *progress = match core::mem::replace(progress, Progress::Named) {
+            Progress::Waiting(waiting) => waiting.looked(&seen.0, words, self.waited, is_patient),
+            Progress::Doubtful { write, repeat, lost } => match seen.0 {
+                Ok(Membership::Enabled) => Progress::Ended(Outcome {
+                    detector_id: lost.detector_id,
+                    ..Outcome::enrolled()
+                }),
+                Ok(Membership::WAITING) => Progress::Waiting(Waiting {
+                    if_enabled: Status::Enrolled,
+                    otherwise: Outcome {
+                        detector_id: lost.detector_id,
+                        ..Outcome::because(Reason::NotYetEnabled)
+                    },
+                    create: None,
+                    looked: Some(self.waited),
+                    seen: words,
+                }),
+                Ok(_) if repeat => Progress::ToWrite(write),
+                _ => Progress::Ended(lost),
+            },
+            Progress::Ended(outcome) => Progress::Ended(outcome),
+            _ => Progress::Seen(seen.0, seen.1),
         };
     }
 
@@ -245,7 +401,7 @@ impl Enrollment {
     fn written(&mut self, id: AccountId, answer: &Result<Answer, CallError>) {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return self.end(id, self.rules.failed(error)),
+            Err(error) => return self.not_written(id, error),
         };
         let (if_enabled, outcome) = match answer.unprocessed.get(&id) {
             None => (Status::Enrolled, Outcome::because(Reason::NotYetEnabled)),
@@ -258,58 +414,118 @@ impl Enrollment {
         let otherwise = outcome.at(&answer.detector_id);
         // "Already a member" is pending too: it counts only once GetMembers says `Enabled`.
         if otherwise.status == Status::Pending {
-            self.accounts.insert(id, Progress::Accepted { if_enabled, otherwise });
+            let waiting = Waiting { if_enabled, otherwise, create: None, looked: None, seen: None };
+            self.set(id, Progress::Waiting(waiting));
         } else {
-            self.end(id, otherwise);
+            self.set(id, Progress::Ended(otherwise));
         }
     }
 
-    fn end(&mut self, id: AccountId, outcome: Outcome) {
-        self.accounts.insert(id, Progress::Ended(outcome));
+    /// A call for this account alone failed.
+    fn not_written(&mut self, id: AccountId, error: &CallError) {
+        let outcome = self.rules.failed(error);
+        if classify::may_have_taken_effect(error) {
+            self.doubt(id, false, &outcome);
+            return;
+        }
+        let bad_address = matches!(
+            self.accounts.get(&id),
+            Some((_, Progress::ToWrite(Write::Create(email)))) if !email.keeps_guardduty_rule()
+        );
+        // The text decides; the address only if the text says nothing.
+        let rejected = bad_address && classify::is_unexplained_bad_request(error);
+        let outcome = if rejected {
+            let rejected = Outcome::because(Reason::EmailRejected);
+            Outcome { result: outcome.result, detector_id: outcome.detector_id, ..rejected }
+        } else {
+            outcome
+        };
+        self.set(id, Progress::Ended(outcome));
+    }
+
+    fn set(&mut self, id: AccountId, to: Progress) {
+        if let Some((_, progress)) = self.accounts.get_mut(&id) {
+            *progress = to;
+        }
     }
 
     /// One outcome for each account. Those that are not done yet have met the deadline.
     #[must_use]
     pub fn finish(self) -> BTreeMap<AccountId, Outcome> {
-        let outcomes = self.accounts.into_iter().map(|(id, progress)| match progress {
+        let outcomes = self.accounts.into_iter().map(|(id, (_, progress))| match progress {
             Progress::Ended(outcome) => (id, outcome),
-            _ => (id, Outcome::because(Reason::Deadline)),
+            Progress::Waiting(waiting) => (id, waiting.pending()),
+            Progress::Doubtful { lost, .. } => (id, lost),
+            Progress::Named | Progress::Seen(..) | Progress::ToWrite(_) => {
+                (id, Outcome::because(Reason::Deadline))
+            }
         });
         outcomes.collect()
     }
 }
 
-/// How an accepted account ends by what `GetMembers` says of it.
-fn confirmed(
-    id: AccountId,
-    if_enabled: Status,
-    otherwise: Outcome,
-    answer: &Result<Answer, CallError>,
-) -> Outcome {
-    let seen = match answer {
-        Ok(answer) => match answer.members.get(&id) {
-            Some(status) if Membership::of(status) == Membership::Enabled => {
-                return Outcome { status: if_enabled, reason: None, result: None, ..otherwise };
+impl Waiting {
+    /// What becomes of it by what `GetMembers` says.
+    fn looked(
+        mut self,
+        membership: &Result<Membership, Outcome>,
+        words: Option<Redacted>,
+        waited: usize,
+        is_patient: bool,
+    ) -> Progress {
+        self.looked = Some(waited);
+        match membership {
+            Ok(Membership::Enabled) => Progress::Ended(Outcome {
+                status: self.if_enabled,
+                reason: None,
+                result: None,
+                ..self.otherwise
+            }),
+            Ok(Membership::NotEnabled(reason)) if *reason != Reason::NotYetEnabled => {
+                let outcome = Outcome::because(*reason);
+                Progress::Ended(Outcome {
+                    result: words,
+                    detector_id: self.otherwise.detector_id,
+                    ..outcome
+                })
             }
-            Some(status) => Some(Redacted::new(&format!("relationshipStatus is {status}"))),
-            None => answer.unprocessed.get(&id).cloned(),
-        },
-        Err(error) => Some(Redacted::new(&error.result())),
-    };
-    Outcome { result: otherwise.result.or(seen), ..otherwise }
+            Ok(Membership::Absent | Membership::Gone) if self.create.is_some() => self.write(),
+            Ok(Membership::WAITING) if self.create.is_some() && !is_patient => self.write(),
+            _ => {
+                self.seen = words.or(self.seen);
+                Progress::Waiting(self)
+            }
+        }
+    }
+
+    fn write(self) -> Progress {
+        match self.create {
+            Some(email) => Progress::ToWrite(Write::Create(email)),
+            None => Progress::Waiting(self),
+        }
+    }
+
+    fn pending(self) -> Outcome {
+        Outcome { result: self.otherwise.result.or(self.seen), ..self.otherwise }
+    }
 }
 
-/// Halves a batch that failed. If some of its addresses break GuardDuty's rule, these are the first half, so that the
+/// Halves of a batch that failed. If some of its addresses break GuardDuty's rule, these are the first half, so that the
 /// good accounts pass with the next call.
-fn split(details: &[(AccountId, Email)]) -> [Vec<AccountId>; 2] {
-    let ids = |details: &[&(AccountId, Email)]| details.iter().map(|(id, _)| *id).collect();
-    let (mut good, mut bad): (Vec<_>, Vec<_>) =
+fn by_address(details: &[(AccountId, Email)]) -> [Vec<AccountId>; 2] {
+    let (good, bad): (Vec<_>, Vec<_>) =
         details.iter().partition(|(_, email)| email.keeps_guardduty_rule());
+    let ids = |details: &[&(AccountId, Email)]| details.iter().map(|(id, _)| *id).collect();
     if good.is_empty() || bad.is_empty() {
-        good.append(&mut bad);
-        bad = good.split_off(good.len() / 2);
+        let all: Vec<AccountId> = details.iter().map(|(id, _)| *id).collect();
+        return halved(&all);
     }
     [ids(&bad), ids(&good)]
+}
+
+fn halved(ids: &[AccountId]) -> [Vec<AccountId>; 2] {
+    let (first, second) = ids.split_at(ids.len() / 2);
+    [second.to_vec(), first.to_vec()]
 }
 
 #[cfg(test)]
@@ -320,7 +536,8 @@ mod tests {
     use crate::account::State;
     use crate::operation::Operation;
 
-    const RULES: Rules = Rules { resume_suspended: true, skip_without_detector: false };
+    const RULES: Rules =
+        Rules { resume_suspended: true, waits: false, skip_without_detector: false };
 
     const ALREADY: &str = "the given account ID is already a member or associated member";
 
@@ -367,24 +584,47 @@ mod tests {
         }
     }
 
-    /// Plays an enrollment against a GuardDuty that answers each call by `reply`. Returns the calls too.
+    /// Plays an enrollment against a GuardDuty that answers each call by `reply`, which is told how many milliseconds the
+    /// enrollment has waited. Returns the calls too.
+    fn play_from(
+        mut enrollment: Enrollment,
+        describe: impl Fn(AccountId) -> Result<Account, Outcome>,
+        mut reply: impl FnMut(u64, usize, &Call) -> Result<Answer, CallError>,
+    ) -> (Vec<Call>, BTreeMap<AccountId, Outcome>) {
+        let mut calls = Vec::new();
+        let mut waited = 0;
+        loop {
+            match enrollment.step() {
+                Step::Call(call) => {
+                    enrollment.answered(&call, &reply(waited, calls.len(), &call));
+                    calls.push(call);
+                }
+                Step::Describe => enrollment.described(&describe),
+                Step::Wait(wait) => {
+                    waited += u64::try_from(wait.as_millis()).unwrap();
+                    enrollment.waited();
+                }
+                Step::Done => return (calls, enrollment.finish()),
+            }
+        }
+    }
+
+    fn enrollment(rules: Rules, accounts: usize, before: Before) -> Enrollment {
+        Enrollment::new(rules, (0..accounts).map(|n| (id(n), before)))
+    }
+
+    /// The same for new accounts, without waits.
     fn play(
         accounts: usize,
         describe: impl Fn(AccountId) -> Result<Account, Outcome>,
         mut reply: impl FnMut(usize, &Call) -> Result<Answer, CallError>,
     ) -> (Vec<Call>, BTreeMap<AccountId, Outcome>) {
-        let mut enrollment = Enrollment::new(RULES, (0..accounts).map(id));
-        let mut calls = Vec::new();
-        loop {
-            match enrollment.step() {
-                Step::Call(call) => {
-                    enrollment.answered(&call, &reply(calls.len(), &call));
-                    calls.push(call);
-                }
-                Step::Describe => enrollment.described(&describe),
-                Step::Done => return (calls, enrollment.finish()),
-            }
-        }
+        let enrollment = enrollment(RULES, accounts, Before::Nothing);
+        play_from(enrollment, describe, |_, nth, call| reply(nth, call))
+    }
+
+    fn creates(calls: &[Call]) -> usize {
+        calls.iter().filter(|call| matches!(call, Call::CreateMembers(_))).count()
     }
 
     #[test]
@@ -427,6 +667,7 @@ mod tests {
     #[test]
     fn a_text_that_calls_an_account_a_member_is_kept_until_it_is_enabled() {
         let (_, outcomes) = play(1, good, |nth, _| match nth {
+            0 => Ok(answer(&[], &[])),
             1 => Ok(answer(&[], &[(0, ALREADY)])),
             _ => Ok(answer(&[(0, "Created")], &[])),
         });
@@ -447,15 +688,238 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_call_ends_every_account_that_it_was_made_for_at_its_detector() {
+    fn a_failed_call_ends_its_account_at_its_detector() {
+        let denied = || {
+            error(Failure::Answered {
+                status: 403,
+                code: Some("AccessDeniedException".to_owned()),
+                message: Redacted::new("no"),
+            })
+        };
         let (calls, outcomes) = play(2, good, |nth, _| match nth {
             0 => Ok(answer(&[], &[])),
-            _ => Err(error(Failure::no_answer("dropped"))),
+            _ => Err(denied()),
         });
+        // It is about the Region: there is no use in splitting it.
         assert_eq!(calls.len(), 2);
         for outcome in outcomes.into_values() {
-            assert_eq!(outcome.reason, Some(Reason::Unavailable));
+            assert_eq!(outcome.reason, Some(Reason::AccessDenied));
             assert_eq!(outcome.detector_id.as_deref(), Some("d1"));
+        }
+    }
+
+    #[test]
+    fn a_write_whose_answer_is_lost_is_followed_by_a_look_and_not_repeated_if_it_took_effect() {
+        for (status, outcome) in [
+            ("Enabled", Outcome::enrolled()),
+            (
+                "Created",
+                Outcome::because(Reason::NotYetEnabled).saying("relationshipStatus is Created"),
+            ),
+        ] {
+            for accounts in [1, 2] {
+                let all: Vec<_> = (0..accounts).map(|n| (n, status)).collect();
+                let (calls, outcomes) = play(accounts, good, |nth, _| match nth {
+                    0 => Ok(answer(&[], &[])),
+                    1 => Err(error(Failure::no_answer("dropped"))),
+                    _ => Ok(answer(&all, &[])),
+                });
+                assert_eq!(creates(&calls), 1);
+                assert!(outcomes.into_values().all(|found| found == outcome.clone().at("d1")));
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_that_left_no_trace_is_repeated_in_halves_and_ends_for_the_account_that_spoils_it() {
+        for bad in [0, 17, 49] {
+            let mut made = Vec::new();
+            let (calls, outcomes) = play(50, good, |_, call| match call {
+                Call::CreateMembers(details) if details.iter().any(|(a, _)| *a == id(bad)) => {
+                    Err(error(Failure::no_answer("dropped")))
+                }
+                Call::CreateMembers(details) => {
+                    made.extend(details.iter().map(|(account, _)| *account));
+                    Ok(answer(&[], &[]))
+                }
+                _ => {
+                    let members = made.iter().map(|account| (*account, "Enabled".to_owned()));
+                    Ok(Answer { members: members.collect(), ..answer(&[], &[]) })
+                }
+            });
+            assert!(creates(&calls) <= 13, "{}", creates(&calls));
+            let failed = outcomes.iter().filter(|(_, o)| o.status != Status::Enrolled);
+            assert!(
+                failed
+                    .map(|(account, o)| (*account, o.reason))
+                    .eq([(id(bad), Some(Reason::Unavailable))])
+            );
+        }
+    }
+
+    #[test]
+    fn a_look_that_one_account_spoils_is_made_in_halves() {
+        for bad in [0, 17, 49] {
+            let (_, outcomes) = play(50, good, |_, call| match call {
+                Call::GetMembers(ids) if ids.contains(&id(bad)) => Err(bad_request()),
+                Call::GetMembers(ids) => {
+                    let members = ids.iter().map(|account| (*account, "Enabled".to_owned()));
+                    Ok(Answer { members: members.collect(), ..answer(&[], &[]) })
+                }
+                _ => panic!("nobody is to be created"),
+            });
+            let failed = outcomes.iter().filter(|(_, o)| o.status != Status::AlreadyEnabled);
+            assert!(failed.map(|(account, _)| *account).eq([id(bad)]));
+        }
+    }
+
+    #[test]
+    fn a_resumption_that_one_account_spoils_is_made_in_halves() {
+        let mut resumed = Vec::new();
+        let (_, outcomes) = play(9, good, |_, call| match call {
+            Call::StartMonitoringMembers(ids) if ids.contains(&id(4)) => Err(bad_request()),
+            Call::StartMonitoringMembers(ids) => {
+                resumed.extend(ids.clone());
+                Ok(answer(&[], &[]))
+            }
+            Call::GetMembers(ids) => {
+                let status =
+                    |account| if resumed.contains(account) { "Enabled" } else { "Disabled" };
+                let members = ids.iter().map(|account| (*account, status(account).to_owned()));
+                Ok(Answer { members: members.collect(), ..answer(&[], &[]) })
+            }
+            Call::CreateMembers(_) => panic!("nobody is to be created"),
+        });
+        let failed = outcomes.iter().filter(|(_, o)| o.status != Status::Enrolled);
+        assert!(failed.map(|(account, _)| *account).eq([id(4)]));
+    }
+
+    /// GuardDuty makes a member `Created` at `created` ms, and `Enabled` at `enabled` ms.
+    fn slow(
+        created: Option<u64>,
+        enabled: u64,
+    ) -> impl FnMut(u64, usize, &Call) -> Result<Answer, CallError> {
+        let mut created = created;
+        move |now, _, call| {
+            if matches!(call, Call::CreateMembers(_)) {
+                created.get_or_insert(now);
+            }
+            let status = if now >= enabled { "Enabled" } else { "Created" };
+            let members: &[_] = if created.is_some() { &[(0, status)] } else { &[] };
+            Ok(answer(members, &[]))
+        }
+    }
+
+    const WAITING: Rules = Rules { waits: true, ..RULES };
+
+    #[test]
+    fn an_enrollment_waits_for_a_guardduty_that_takes_its_time_and_sees_it_soon_after() {
+        for delay in [1, 400, 999, 1_000, 3_000, 5_800, 10_000, 14_000, 21_000] {
+            let mut seen = 0;
+            let mut guardduty = slow(None, delay);
+            let new = enrollment(WAITING, 1, Before::Nothing);
+            let (calls, outcomes) = play_from(new, good, |now, nth, call| {
+                seen = now;
+                guardduty(now, nth, call)
+            });
+            assert_eq!(outcomes.get(&id(0)), Some(&Outcome::enrolled().at("d1")), "{delay}");
+            assert_eq!(creates(&calls), 1);
+            assert!(seen <= delay * 3 / 2 + 1_000, "{delay}: seen after {seen} ms");
+        }
+    }
+
+    #[test]
+    fn a_member_that_takes_longer_than_all_waits_is_pending_with_what_was_seen() {
+        let new = enrollment(WAITING, 1, Before::Nothing);
+        let (calls, outcomes) = play_from(new, good, slow(None, 100_000));
+        let pending =
+            Outcome::because(Reason::NotYetEnabled).saying("relationshipStatus is Created");
+        assert_eq!(outcomes.get(&id(0)), Some(&pending.at("d1")));
+        // Before, the write, after, and once after each wait.
+        assert_eq!(calls.len(), 3 + WAITS.len());
+    }
+
+    #[test]
+    fn a_member_that_somebody_else_makes_is_not_created_again_unless_it_takes_too_long() {
+        for (delay, count, status) in
+            [(2_000, 0, Status::AlreadyEnabled), (10_000, 1, Status::AlreadyEnabled)]
+        {
+            let new = enrollment(WAITING, 1, Before::Nothing);
+            let (calls, outcomes) = play_from(new, good, slow(Some(0), delay));
+            assert_eq!(creates(&calls), count, "{delay}");
+            let found = outcomes.get(&id(0)).map(|outcome| outcome.status);
+            assert!(found == Some(status) || count == 1 && found == Some(Status::Enrolled));
+        }
+    }
+
+    #[test]
+    fn a_member_that_waits_since_an_earlier_attempt_is_only_looked_at() {
+        for (delay, status) in
+            [(0, Status::Enrolled), (2_000, Status::Enrolled), (99_000, Status::Pending)]
+        {
+            let waiting = enrollment(WAITING, 1, Before::Accepted);
+            let (calls, outcomes) = play_from(waiting, good, slow(Some(0), delay));
+            assert_eq!(creates(&calls), 0);
+            assert_eq!(outcomes.get(&id(0)).map(|outcome| outcome.status), Some(status), "{delay}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_was_given_up_is_created_again() {
+        let given_up = enrollment(WAITING, 1, Before::GivenUp);
+        let (calls, _) = play_from(given_up, good, slow(Some(0), 5_000));
+        assert_eq!(creates(&calls), 1);
+    }
+
+    #[test]
+    fn a_member_that_ends_in_another_status_has_its_reason_at_once() {
+        for (status, reason) in [
+            ("RegionDisabled", Reason::MemberRegionDisabled),
+            ("AccountSuspended", Reason::AccountSuspended),
+            ("CannotCreateDetectorInOrgMaster", Reason::ManagementAccountNotEnabled),
+        ] {
+            let new = enrollment(WAITING, 1, Before::Nothing);
+            let (calls, outcomes) = play_from(new, good, |_, nth, _| match nth {
+                0 | 1 => Ok(answer(&[], &[])),
+                _ => Ok(answer(&[(0, status)], &[])),
+            });
+            let said = format!("relationshipStatus is {status}");
+            assert_eq!(
+                outcomes.get(&id(0)),
+                Some(&Outcome::because(reason).saying(&said).at("d1"))
+            );
+            assert_eq!(calls.len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_text_of_passing_trouble_touches_nobody() {
+        for text in ["Request throttled", "Service is temporarily unavailable", "Internal error"] {
+            let (calls, outcomes) = play(1, good, |_, _| Ok(answer(&[], &[(0, text)])));
+            assert_eq!(calls.len(), 1, "{text}");
+            assert!(outcomes.into_values().all(|outcome| outcome.status == Status::Deferred));
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_400_decides_and_the_address_only_if_the_text_says_nothing() {
+        for (text, reason) in [
+            ("an invalid value", Reason::EmailRejected),
+            ("must first enable GuardDuty", Reason::ManagementAccountNotEnabled),
+            ("is not an associated member", Reason::NotYetAssociated),
+            ("is already a member or associated member", Reason::NotYetEnabled),
+            ("an account cannot become a member of itself", Reason::AdministratorAccount),
+        ] {
+            let odd = |_| Ok(active("o'brien@example.com"));
+            let (_, outcomes) = play(1, odd, |_, call| match call {
+                Call::CreateMembers(_) => Err(error(Failure::Answered {
+                    status: 400,
+                    code: Some("BadRequestException".to_owned()),
+                    message: Redacted::new(text),
+                })),
+                _ => Ok(answer(&[], &[])),
+            });
+            assert!(outcomes.into_values().all(|outcome| outcome.reason == Some(reason)), "{text}");
         }
     }
 
@@ -473,8 +937,7 @@ mod tests {
             }
             _ => Ok(answer(&[], &[])),
         });
-        let creates = calls.iter().filter(|call| matches!(call, Call::CreateMembers(_)));
-        assert_eq!(creates.count(), 3);
+        assert_eq!(creates(&calls), 3);
         let rejected = outcomes.values().filter(|o| o.reason == Some(Reason::EmailRejected));
         assert_eq!(rejected.count(), 1);
     }
@@ -490,8 +953,7 @@ mod tests {
                 }
                 _ => Ok(answer(&[], &[])),
             });
-            let creates = calls.iter().filter(|call| matches!(call, Call::CreateMembers(_)));
-            assert!(creates.count() <= 13);
+            assert!(creates(&calls) <= 13);
             let unknown = outcomes.iter().filter(|(_, o)| o.reason == Some(Reason::Unknown));
             assert!(unknown.map(|(account, _)| *account).eq([id(bad)]));
         }
@@ -504,11 +966,11 @@ mod tests {
             .enumerate()
             .map(|(n, address)| (id(n), email(address)))
             .collect();
-        assert_eq!(split(&details), [vec![id(1)], vec![id(0), id(2)]]);
+        assert_eq!(by_address(&details), [vec![id(1)], vec![id(0), id(2)]]);
         for address in ["good@example.com", "o'brien@example.com"] {
             for size in 2..=50 {
                 let alike: Vec<_> = (0..size).map(|n| (id(n), email(address))).collect();
-                let [first, second] = split(&alike);
+                let [first, second] = by_address(&alike);
                 assert!(!first.is_empty() && !second.is_empty());
                 assert!(first.len().abs_diff(second.len()) <= 1);
                 assert_eq!(first.len() + second.len(), size);
@@ -518,7 +980,7 @@ mod tests {
 
     #[test]
     fn an_account_that_is_not_done_has_met_the_deadline() {
-        let mut enrollment = Enrollment::new(RULES, [id(0), id(1)]);
+        let mut enrollment = Enrollment::new(RULES, [0, 1].map(|n| (id(n), Before::Nothing)));
         let look = enrollment.step();
         assert_eq!(look, Step::Call(Call::GetMembers(vec![id(0), id(1)])));
         let Step::Call(look) = look else { return };

@@ -2,6 +2,7 @@
 
 use crate::account::{Account, Email, State};
 use crate::classify;
+use crate::enrollment::Before;
 use crate::outcome::Outcome;
 use crate::reason::{Reason, Scope};
 
@@ -12,6 +13,8 @@ use crate::reason::{Reason, Scope};
 pub enum Membership {
     /// Not a member.
     Absent,
+    /// Not a member any more, or one of a status that this version does not know.
+    Gone,
     /// A member that is not protected, and why.
     NotEnabled(Reason),
     /// A member that is protected.
@@ -19,6 +22,9 @@ pub enum Membership {
 }
 
 impl Membership {
+    /// A member that GuardDuty is about to enable.
+    pub const WAITING: Self = Self::NotEnabled(Reason::NotYetEnabled);
+
     /// A member that someone suspended.
     pub const SUSPENDED: Self = Self::NotEnabled(Reason::MemberSuspended);
 
@@ -30,15 +36,15 @@ impl Membership {
     ///
     /// assert_eq!(Membership::of("Enabled"), Membership::Enabled);
     /// assert_eq!(Membership::of("Disabled"), Membership::SUSPENDED);
-    /// assert_eq!(Membership::of("Resigned"), Membership::NotEnabled(Reason::NotYetEnabled));
+    /// assert_eq!(Membership::of("Created"), Membership::NotEnabled(Reason::NotYetEnabled));
+    /// assert_eq!(Membership::of("Resigned"), Membership::Gone);
     /// ```
     #[must_use]
     pub fn of(relationship_status: &str) -> Self {
         if relationship_status.eq_ignore_ascii_case("enabled") {
-            Self::Enabled
-        } else {
-            Self::NotEnabled(classify::member(relationship_status))
+            return Self::Enabled;
         }
+        classify::member(relationship_status).map_or(Self::Gone, Self::NotEnabled)
     }
 
     /// What `GetMembers` says of an account: its `relationshipStatus`, its text in `unprocessedAccounts`, or nothing.
@@ -67,6 +73,8 @@ impl Membership {
 pub(crate) enum Action {
     /// Nothing: it has ended.
     End(Outcome),
+    /// To look again, and `CreateMembers` with this address if it takes too long.
+    Wait(Option<Email>),
     /// `CreateMembers` with this address.
     Create(Email),
     /// `StartMonitoringMembers`.
@@ -78,6 +86,7 @@ impl Action {
     pub(crate) fn of(
         described: &Result<Account, Outcome>,
         membership: Result<Membership, Outcome>,
+        before: Before,
         resume_suspended: bool,
     ) -> Self {
         let end = |reason| Self::End(Outcome::because(reason));
@@ -87,7 +96,11 @@ impl Action {
             _ => {}
         }
         if membership == Ok(Membership::Enabled) {
-            return Self::End(Outcome::already_enabled());
+            return Self::End(match before {
+                Before::Nothing => Outcome::already_enabled(),
+                // It was made a member by an earlier attempt.
+                Before::Accepted | Before::GivenUp => Outcome::enrolled(),
+            });
         }
         let account = match described {
             Ok(account) => account,
@@ -108,6 +121,10 @@ impl Action {
             (Err(outcome), _) => Self::End(outcome),
             (Ok(Membership::SUSPENDED), _) if resume_suspended => Self::Resume,
             (Ok(Membership::SUSPENDED), _) => Self::End(left_suspended()),
+            (Ok(Membership::WAITING), _) if before == Before::Accepted => Self::Wait(None),
+            (Ok(Membership::WAITING), email) if before == Before::Nothing => {
+                Self::Wait(email.clone())
+            }
             (Ok(_), Some(email)) => Self::Create(email.clone()),
             (Ok(_), None) => Self::End(Outcome::because(Reason::EmailRejected).saying(
                 "neither Organizations nor the event has an e-mail address for the account",
@@ -137,10 +154,8 @@ mod tests {
         Account { state, email: Some(email()) }
     }
 
-    const LATE: Membership = Membership::NotEnabled(Reason::NotYetEnabled);
-
     fn ended(described: &Result<Account, Outcome>, membership: Membership) -> Outcome {
-        match Action::of(described, Ok(membership), false) {
+        match Action::of(described, Ok(membership), Before::Nothing, false) {
             Action::End(outcome) => outcome,
             action => panic!("{action:?}"),
         }
@@ -148,9 +163,31 @@ mod tests {
 
     #[test]
     fn an_active_account_that_is_not_enabled_is_created() {
-        for membership in [Membership::Absent, LATE] {
-            let action = Action::of(&Ok(account(State::Active)), Ok(membership), false);
+        for membership in [Membership::Absent, Membership::Gone] {
+            let action =
+                Action::of(&Ok(account(State::Active)), Ok(membership), Before::Nothing, false);
             assert_eq!(action, Action::Create(email()));
+        }
+    }
+
+    #[test]
+    fn a_member_that_guardduty_is_making_is_given_time_unless_it_was_given_up() {
+        let active = Ok(account(State::Active));
+        for (before, action) in [
+            (Before::Nothing, Action::Wait(Some(email()))),
+            (Before::Accepted, Action::Wait(None)),
+            (Before::GivenUp, Action::Create(email())),
+        ] {
+            assert_eq!(Action::of(&active, Ok(Membership::WAITING), before, false), action);
+        }
+    }
+
+    #[test]
+    fn a_member_that_an_earlier_attempt_made_counts_as_enrolled_whenever_it_is_seen() {
+        for before in [Before::Accepted, Before::GivenUp] {
+            let active = Ok(account(State::Active));
+            let action = Action::of(&active, Ok(Membership::Enabled), before, false);
+            assert_eq!(action, Action::End(Outcome::enrolled()));
         }
     }
 
@@ -209,14 +246,15 @@ mod tests {
     fn a_suspended_member_is_resumed_only_on_request() {
         let active = Ok(account(State::Active));
         assert_eq!(ended(&active, Membership::SUSPENDED), left_suspended());
-        let action = Action::of(&active, Ok(Membership::SUSPENDED), true);
+        let action = Action::of(&active, Ok(Membership::SUSPENDED), Before::Nothing, true);
         assert_eq!(action, Action::Resume);
     }
 
     #[test]
     fn nothing_is_changed_while_the_membership_is_not_known() {
         let outcome = Outcome::because(Reason::InternalError);
-        let action = Action::of(&Ok(account(State::Active)), Err(outcome.clone()), true);
+        let action =
+            Action::of(&Ok(account(State::Active)), Err(outcome.clone()), Before::Nothing, true);
         assert_eq!(action, Action::End(outcome));
     }
 
@@ -227,10 +265,10 @@ mod tests {
             (Some("Enabled"), None, Enabled),
             (Some("ENABLED"), None, Enabled),
             (Some("Disabled"), None, Membership::SUSPENDED),
-            (Some("Created"), None, LATE),
-            (Some("Removed"), None, LATE),
-            (Some("NeverSeen"), None, LATE),
-            (Some(""), None, LATE),
+            (Some("Created"), None, Membership::WAITING),
+            (Some("Removed"), None, Membership::Gone),
+            (Some("NeverSeen"), None, Membership::Gone),
+            (Some(""), None, Membership::Gone),
             (None, None, Absent),
             (None, Some("is not an associated member"), Absent),
             (None, Some("never seen"), Absent),

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{AccountId, Email};
+use crate::enrollment::Before;
 use crate::event::NewAccount;
 use crate::outcome::Outcome;
 use crate::region::Region;
@@ -22,24 +23,26 @@ pub type PairOutcomes = BTreeMap<Pair, Outcome>;
 /// The pairs that an invocation is asked for, each once.
 #[derive(Debug, Default)]
 pub struct Pairs {
-    /// The accounts to enroll in each Region.
-    pub by_region: BTreeMap<Region, BTreeSet<AccountId>>,
+    /// The accounts to enroll in each Region, and what became of them before.
+    pub by_region: BTreeMap<Region, BTreeMap<AccountId, Before>>,
     /// The addresses in events. They serve if Organizations returns none.
     pub addresses: BTreeMap<AccountId, Email>,
 }
 
 impl Pairs {
     /// Adds one pair.
-    pub(crate) fn add(&mut self, pair: Pair) {
+    pub(crate) fn add(&mut self, pair: Pair, before: Before) {
         let accounts = self.by_region.entry(pair.region).or_default();
-        accounts.insert(pair.account);
+        let known = accounts.entry(pair.account).or_insert(before);
+        *known = before.max(*known);
     }
 
     /// Adds a new account in each Region.
     pub(crate) fn add_everywhere(&mut self, new: &NewAccount, regions: &BTreeSet<Region>) {
         self.addresses.extend(new.email.clone().map(|email| (new.id, email)));
         for region in regions {
-            self.add(Pair { account: new.id, region: region.clone() });
+            let pair = Pair { account: new.id, region: region.clone() };
+            self.add(pair, Before::Nothing);
         }
     }
 }

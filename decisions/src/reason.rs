@@ -67,9 +67,9 @@ reasons! {
         "Wait: it is retried. If it lasts, find what else uses up the request rate in the account or the organization";
     InternalError = "internal-error", Deferred, Service,
         "AWS answered with an internal error; common in the first minutes of an account",
-        "Wait: it is retried. If it lasts, see the AWS Health Dashboard";
+        "Wait: it is retried. If it lasts, see the AWS Health Dashboard; if it lasts in one Region alone, take the Region out of `Regions`";
     Unavailable = "unavailable", Deferred, Service,
-        "There was no usable answer: a timeout, a dropped connection, a 502 or 503, an unreadable body, an expired token",
+        "There was no usable answer: a timeout, a dropped connection, a 502 or 503, an unreadable body, an expired token, a clock or a signature that AWS did not accept",
         "Wait: it is retried. If it lasts, see the AWS Health Dashboard; for one Region alone, see whether GuardDuty has an endpoint there, and if not, name the Regions in `Regions` instead of `all`";
     Deadline = "deadline", Deferred, Service,
         "The function ran out of time before the pair's turn, or Organizations took half of the time to describe the account",
@@ -110,6 +110,9 @@ reasons! {
     MemberSuspended = "member-suspended", Refused, Account,
         "Someone suspended the member, and `ResumeSuspendedMembers` is `false`",
         "If that was right, delete the message. Otherwise use `guardduty start-monitoring-members`, or set `ResumeSuspendedMembers` to `true`";
+    MemberRegionDisabled = "member-region-disabled", Skipped, Account,
+        "The account itself has not enabled this Region",
+        "Nothing. Once the account enables the Region, the next reconcile enrolls it there";
     NoDetector = "no-detector", Refused, Region,
         "GuardDuty is not enabled for the administrator account in this Region; with `Regions` = `all` an event's pair is skipped instead, with a warning",
         "Enable GuardDuty in the administrator account in this Region and make it the delegated administrator there, or take the Region out of `Regions`";
@@ -118,7 +121,7 @@ reasons! {
         "Enable the Region for the administrator account, or take it out of `Regions`";
     AccessDenied = "access-denied", Refused, Region,
         "A policy forbids the call; `result` names it",
-        "Correct the function's role, or the service control policy that forbids the call";
+        "Correct the function's role, or the service control policy that forbids the call; if a policy denies the whole Region, take it out of `Regions`";
     EmailRejected = "email-rejected", Refused, Account,
         "GuardDuty does not accept the account's e-mail address, or there is none",
         "Change the root user's e-mail address (from the management account, `account start-primary-email-update`) to one that GuardDuty accepts: 6 to 64 characters, ASCII, before the `@` no leading dot, no blank and none of `\"'()<>[]:,\\|%&`, after it letters, digits, `-` and at least one `.`, and neither `.` nor `-` at an end";

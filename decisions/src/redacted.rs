@@ -44,7 +44,7 @@ impl Redacted {
 
     /// The text, cut at `longest` characters.
     #[must_use]
-    pub(crate) fn cut(&self, longest: usize) -> Self {
+    pub fn cut(&self, longest: usize) -> Self {
         match self.0.char_indices().nth(longest) {
             Some((end, _)) => Self(self.0.get(..end).unwrap_or_default().to_owned() + "…"),
             None => self.clone(),

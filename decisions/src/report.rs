@@ -69,6 +69,8 @@ pub struct RegionReport {
     pub missing: usize,
     /// Accounts that are not `Enabled` after their attempt, or that someone suspended, by reason.
     pub not_enabled: BTreeMap<&'static str, usize>,
+    /// Accounts that are not to be enrolled here, by reason: no gap.
+    pub skipped: BTreeMap<&'static str, usize>,
     /// Accounts that there was no time for, or whose turn did not come because the Region was blocked.
     pub not_attempted: usize,
     /// Pages of `ListMembers` and accounts that were throttled beyond the SDK's own retries, and were tried again.
@@ -168,6 +170,10 @@ impl RegionReport {
                 return;
             }
             (_, Some(Reason::Deadline)) => return,
+            (Status::Skipped, Some(reason)) => {
+                *self.skipped.entry(reason.code()).or_default() += 1;
+                return;
+            }
             (_, Some(reason)) => reason.code(),
         };
         *self.not_enabled.entry(reason).or_default() += 1;
@@ -207,7 +213,8 @@ impl RegionReport {
 
     /// Counts every remaining expected account as not attempted.
     pub fn close(&mut self, expected: usize) {
-        let counted = self.enabled + self.enrolled + self.missing + self.failed();
+        let skipped: usize = self.skipped.values().sum();
+        let counted = self.enabled + self.enrolled + self.missing + self.failed() + skipped;
         self.expected = expected;
         self.not_attempted = expected.saturating_sub(counted);
     }
@@ -238,13 +245,15 @@ mod tests {
         report.count(id(2), &Outcome::already_enabled());
         report.count(id(3), &Outcome::because(Reason::EmailRejected));
         report.count(id(5), &Outcome::because(Reason::Deadline));
+        report.count(id(6), &Outcome::because(Reason::MemberRegionDisabled));
         report.count_missing(id(4), Membership::NotEnabled(Reason::NotYetEnabled));
         report.close(20);
         let counts = (report.enabled, report.enrolled, report.missing);
         assert_eq!(counts, (11, 1, 1));
         assert_eq!(report.not_enabled, BTreeMap::from([("email-rejected", 1)]));
-        assert_eq!(report.not_attempted, 6);
-        assert_eq!(report.gap(), 8);
+        assert_eq!(report.skipped, BTreeMap::from([("member-region-disabled", 1)]));
+        assert_eq!(report.not_attempted, 5);
+        assert_eq!(report.gap(), 7);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::body::{Body, Redriven};
+use crate::enrollment::Before;
 use crate::event::{NewAccount, NewAccounts};
 use crate::message::Message;
 use crate::outcome::Outcome;
@@ -69,8 +70,8 @@ pub struct Request {
 
 /// Which pairs a request is for.
 pub enum Wanted {
-    /// One pair.
-    Pair(Pair),
+    /// One pair, and what became of it before.
+    Pair(Pair, Before),
     /// Accounts in every Region.
     Everywhere(Vec<NewAccount>),
     /// None, and why: a redriven event that names no account to enroll.
@@ -119,10 +120,13 @@ impl Request {
                 first_failed_at: record.first_failed_at,
                 attempts: attempts_before(record).saturating_add(receives),
             },
-            wanted: Wanted::Pair(Pair {
-                account: account.map_err(|error| format!("accountId: {error}"))?,
-                region: region.ok_or("region is not the name of a Region")?,
-            }),
+            wanted: Wanted::Pair(
+                Pair {
+                    account: account.map_err(|error| format!("accountId: {error}"))?,
+                    region: region.ok_or("region is not the name of a Region")?,
+                },
+                before(record),
+            ),
         })
     }
 
@@ -157,10 +161,20 @@ impl Request {
         matches!(self.wanted, Wanted::Everywhere(_))
     }
 
+    /// How many pairs it asks for, in this many Regions.
+    #[must_use]
+    pub fn count_pairs(&self, regions: usize) -> usize {
+        match &self.wanted {
+            Wanted::Pair(..) => 1,
+            Wanted::Everywhere(accounts) => accounts.len() * regions,
+            Wanted::Nothing(_) => 0,
+        }
+    }
+
     /// Adds its pairs.
     pub fn add_to(&self, pairs: &mut Pairs, regions: &BTreeSet<Region>) {
         match &self.wanted {
-            Wanted::Pair(pair) => pairs.add(pair.clone()),
+            Wanted::Pair(pair, before) => pairs.add(pair.clone(), *before),
             Wanted::Everywhere(accounts) => {
                 for new in accounts {
                     pairs.add_everywhere(new, regions);
@@ -173,7 +187,7 @@ impl Request {
     /// The outcomes of its own pairs.
     fn own<'a>(&self, all: &'a PairOutcomes) -> Vec<(&'a Pair, &'a Outcome)> {
         match &self.wanted {
-            Wanted::Pair(pair) => all.get_key_value(pair).into_iter().collect(),
+            Wanted::Pair(pair, _) => all.get_key_value(pair).into_iter().collect(),
             Wanted::Everywhere(accounts) => {
                 let own = |pair: &Pair| accounts.iter().any(|new| new.id == pair.account);
                 all.iter().filter(|(pair, _)| own(pair)).collect()
@@ -234,6 +248,17 @@ impl Request {
             statuses.clone().all(is_done) && statuses.any(|status| status == Status::Enrolled)
         };
         accounts.filter(is_protected).map(|_| took.as_secs_f64()).collect()
+    }
+}
+
+/// What became of a pair before, as its record says.
+fn before(record: &QueuedPair) -> Before {
+    if record.outcome != Status::Pending.name() {
+        Before::Nothing
+    } else if attempts_before(record) == 0 {
+        Before::GivenUp
+    } else {
+        Before::Accepted
     }
 }
 
@@ -338,7 +363,7 @@ mod tests {
                 attempts: 1,
             };
             assert_eq!(request.origin, expected);
-            assert!(matches!(request.wanted, Wanted::Pair(_)));
+            assert!(matches!(request.wanted, Wanted::Pair(..)));
         }
     }
 

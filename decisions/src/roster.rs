@@ -47,6 +47,14 @@ impl Roster {
         self.expected.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 
+    /// Whether GuardDuty's rule for addresses refuses that of an expected account.
+    #[must_use]
+    pub fn has_refused_address(&self, id: AccountId) -> bool {
+        let expected = self.index_of(id).and_then(|index| self.expected.get(index));
+        let email = expected.and_then(|(_, email)| email.as_ref());
+        !email.is_some_and(Email::keeps_guardduty_rule)
+    }
+
     /// Whether the organization has the account at all.
     #[must_use]
     pub fn knows(&self, id: AccountId) -> bool {

@@ -32,6 +32,15 @@ impl Timestamp {
     }
 }
 
+/// Where to start in a list of this length, so that another part comes first each time and none is always last.
+#[must_use]
+pub fn rotation(now: Timestamp, length: usize) -> usize {
+    // Knuth's multiplicative hash: seconds that differ little, or by a whole schedule, start far apart.
+    let seconds = now.0.unix_timestamp().cast_unsigned();
+    let scattered = seconds.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    usize::try_from(scattered).unwrap_or_default().checked_rem(length).unwrap_or_default()
+}
+
 impl FromStr for Timestamp {
     type Err = NotATimestamp;
 
@@ -96,5 +105,19 @@ mod tests {
         let (early, late) = (time("2026-05-28T20:26:37.5Z"), time("2026-05-28T20:26:40Z"));
         assert_eq!(late.since(early), Some(Duration::from_millis(2_500)));
         assert_eq!(early.since(late), None);
+    }
+
+    #[test]
+    fn a_list_is_started_at_another_place_with_every_run_of_a_schedule() {
+        for length in [2_usize, 10, 450, 21_600, 50_000] {
+            let starts = (0..20_u64).map(|run| {
+                let now = Timestamp::since_1970(Duration::from_secs(1_780_000_000 + run * 21_600));
+                rotation(now, length)
+            });
+            let starts: std::collections::BTreeSet<_> = starts.collect();
+            assert!(starts.len() >= length.min(8), "{length}: {starts:?}");
+            assert!(starts.iter().all(|start| *start < length));
+        }
+        assert_eq!(rotation(Timestamp::since_1970(Duration::ZERO), 0), 0);
     }
 }

@@ -7,7 +7,6 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use decisions::call_error::{CallError, Failure};
 use decisions::operation::Operation;
-use decisions::redacted::Redacted;
 
 /// Names the operation of a service without Regions that failed.
 pub(crate) fn of(operation: Operation) -> impl Fn(Failure) -> CallError {
@@ -20,29 +19,25 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match error {
-        SdkError::ServiceError(answer) => match answer.err().code() {
-            // A 200 whose body cannot be read is an "unhandled" service error to the SDK.
-            None if answer.raw().status().is_success() => {
-                Failure::no_answer("the answer could not be read")
-            }
-            code => Failure::Answered {
-                status: answer.raw().status().as_u16(),
-                code: code.map(str::to_owned),
-                message: Redacted::new(answer.err().message().unwrap_or_default()),
-            },
-        },
-        SdkError::TimeoutError(_) => Failure::no_answer("no answer in time"),
-        // An error of a proxy, such as a bare 429, has no body that the SDK can read; its status says enough.
-        SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
-            Failure::Answered {
-                status: answer.raw().status().as_u16(),
-                code: None,
-                message: Redacted::new(""),
-            }
+        // A success that cannot be read is an "unhandled" service error to the SDK.
+        SdkError::ServiceError(answer) if !answer.raw().status().is_success() => {
+            let metadata = answer.err().meta();
+            answered(answer.raw(), metadata.code(), metadata.message())
         }
-        SdkError::ResponseError(_) => Failure::no_answer("the answer could not be read"),
+        SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
+            answered(answer.raw(), None, None)
+        }
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+            Failure::no_answer("the answer could not be read")
+        }
+        SdkError::TimeoutError(_) => Failure::no_answer("no answer in time"),
         other => Failure::no_answer(&with_trust_store(&root_cause(other))),
     }
+}
+
+fn answered(raw: &HttpResponse, code: Option<&str>, message: Option<&str>) -> Failure {
+    let body = raw.body().bytes().unwrap_or_default();
+    Failure::answered(raw.status().as_u16(), code, message, body)
 }
 
 /// The token of the next page, if there is one; `asked` is the token of the page that just came.

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_guardduty::Client;
-use aws_sdk_guardduty::config::interceptors::BeforeDeserializationInterceptorContextRef;
-use aws_sdk_guardduty::config::retry::RetryPartition;
+use aws_sdk_guardduty::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, InterceptorContext,
+};
+use aws_sdk_guardduty::config::retry::{ClassifyRetry, RetryAction, RetryPartition};
+use aws_sdk_guardduty::config::timeout::TimeoutConfig;
 use aws_sdk_guardduty::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_guardduty::error::BoxError;
 use aws_sdk_guardduty::types::{AccountDetail, Member, UnprocessedAccount};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 use decisions::account::{AccountId, Email};
 use decisions::call_error::{CallError, Failure};
 use decisions::classify;
@@ -20,6 +26,9 @@ use decisions::redacted::Redacted;
 use decisions::region::Region;
 
 use crate::aws::error;
+
+/// How long a call may take that changes something. Ours: 50 accounts were reported to take seconds, and an event has 50 s.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The most members on a page of `ListMembers` (GuardDuty API reference).
 const MEMBERS_PER_PAGE: i32 = 50;
@@ -80,7 +89,7 @@ impl RegionalGuardDuty {
             // A retry budget of this client's own. The SDK's default is one for each Region too, but static: the
             // environments of one process, as tests have them, would share it.
             .retry_partition(RetryPartition::custom(format!("guardduty-{region}")).build())
-            .interceptor(NoEmptyAnswer)
+            .interceptor(WholeAnswer)
             .build();
         Self {
             region: region.clone(),
@@ -122,7 +131,8 @@ impl RegionalGuardDuty {
                 AccountDetail::builder().account_id(id.to_string()).email(email.expose()).build()
             });
             let call = self.client.create_members().detector_id(detector_id);
-            let reply = call.set_account_details(Some(details.collect())).send().await;
+            let call = call.set_account_details(Some(details.collect()));
+            let reply = call.customize().config_override(of_a_write()).send().await;
             let reply = reply.map_err(|error| error::failure(&error))?;
             Ok(answer(detector_id, BTreeMap::new(), reply.unprocessed_accounts()))
         })
@@ -139,7 +149,8 @@ impl RegionalGuardDuty {
     ) -> Result<Answer, CallError> {
         self.at_detector(Operation::StartMonitoringMembers, async |detector_id| {
             let call = self.client.start_monitoring_members().detector_id(detector_id);
-            let reply = call.set_account_ids(Some(ids(accounts))).send().await;
+            let call = call.set_account_ids(Some(ids(accounts)));
+            let reply = call.customize().config_override(of_a_write()).send().await;
             let reply = reply.map_err(|error| error::failure(&error))?;
             Ok(answer(detector_id, BTreeMap::new(), reply.unprocessed_accounts()))
         })
@@ -247,28 +258,89 @@ impl RegionalGuardDuty {
     }
 }
 
-/// Treats an empty 200 as a failed call. The SDK reads it as `{}`: no detector, no member, no unprocessed account, and
-/// each of these would be believed.
-#[derive(Debug)]
-struct NoEmptyAnswer;
+/// What is different for a call that changes something: it gets more time, because GuardDuty takes longer the more accounts
+/// it has, and the SDK does not repeat it by itself after an answer that is missing.
+fn of_a_write() -> aws_sdk_guardduty::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(WRITE_TIMEOUT)
+        .operation_timeout(WRITE_TIMEOUT);
+    aws_sdk_guardduty::config::Builder::default()
+        .timeout_config(timeouts.build())
+        .retry_classifier(NoBlindWrite)
+}
 
-impl Intercept for NoEmptyAnswer {
-    fn name(&self) -> &'static str {
-        "NoEmptyAnswer"
+/// Forbids the SDK to repeat a call that may have taken effect.
+#[derive(Debug)]
+struct NoBlindWrite;
+
+impl ClassifyRetry for NoBlindWrite {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        // A refusal says that nothing happened.
+        let refused = context
+            .response()
+            .is_some_and(|response| (400..500).contains(&response.status().as_u16()));
+        if refused { RetryAction::NoActionIndicated } else { RetryAction::RetryForbidden }
     }
 
-    fn read_before_deserialization(
+    fn name(&self) -> &'static str {
+        "NoBlindWrite"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
+}
+
+/// Treats a 200 without a member that the operation's model requires as a failed call. The SDK would fill in an empty list:
+/// no detector, no member, no unprocessed account, and each of these would be believed.
+#[derive(Debug)]
+struct WholeAnswer;
+
+impl Intercept for WholeAnswer {
+    fn name(&self) -> &'static str {
+        "WholeAnswer"
+    }
+
+    fn read_after_deserialization(
         &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response();
-        if response.status().is_success() && response.body().content_length() == Some(0) {
-            return Err("the answer was empty".into());
+        let operation = config.load::<Metadata>().map_or("", Metadata::name);
+        let body = response.body().bytes().unwrap_or_default();
+        match required(operation).iter().find(|name| !has_member(body, name)) {
+            Some(name) if response.status().is_success() => {
+                Err(format!("the answer has no {name}").into())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// The members that an answer must have: required in the service model or, for `ListMembers`, assumed.
+fn required(operation: &str) -> &'static [&'static str] {
+    match operation {
+        "CreateMembers" | "StartMonitoringMembers" => &["unprocessedAccounts"],
+        "DescribeOrganizationConfiguration" => &["memberAccountLimitReached"],
+        "GetMembers" => &["members", "unprocessedAccounts"],
+        "ListDetectors" => &["detectorIds"],
+        "ListMembers" => &["members"],
+        _ => &[],
+    }
+}
+
+/// Whether a JSON object has a member with a value. The SDK has parsed the object already; a second time would be as much
+/// work again.
+fn has_member(json: &[u8], name: &str) -> bool {
+    let key = format!("\"{name}\"");
+    let at = json.windows(key.len()).position(|window| window == key.as_bytes());
+    let value = at.and_then(|at| json.get(at + key.len()..)).unwrap_or_default();
+    let value = value.trim_ascii_start();
+    let value = value.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+    value.is_some_and(|value| !value.starts_with(b"null"))
 }
 
 fn ids(accounts: &[AccountId]) -> Vec<String> {
@@ -291,7 +363,8 @@ fn answer(
         let id = account.account_id()?.parse().ok()?;
         Some((id, Redacted::new(account.result().unwrap_or_default())))
     });
-    Answer { detector_id: detector_id.to_owned(), members, unprocessed: texts.collect() }
+    let detector_id = detector_id.to_owned();
+    Answer { detector_id, members, unprocessed: texts.collect() }
 }
 
 #[cfg(test)]
@@ -328,6 +401,21 @@ mod tests {
         ];
         let expected = expected.map(|(id, text)| (id.to_owned(), text.to_owned()));
         assert_eq!(texts(&unprocessed), expected);
+    }
+
+    #[test]
+    fn an_answer_without_a_required_member_is_not_one() {
+        for (json, has) in [
+            (r#"{"members": []}"#, true),
+            (r#"{"members":[{"accountId":"1"}]}"#, true),
+            ("{\"x\": 1,\n\"members\"  :  []}", true),
+            (r#"{"members": null}"#, false),
+            (r#"{"Members": []}"#, false),
+            ("{}", false),
+            ("", false),
+        ] {
+            assert_eq!(has_member(json.as_bytes(), "members"), has, "{json}");
+        }
     }
 
     #[test]

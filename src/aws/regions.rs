@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::aws::error;
+use crate::observe::logs;
 
 /// How long an answer serves. Ours: a burst of events asks once, and a Region that was opted into is covered soon.
 const FRESH: Duration = Duration::from_mins(10);
@@ -51,8 +52,8 @@ impl EnabledRegions {
         }
     }
 
-    /// Every Region that is enabled, by default or by opting in. If the call failed or named no Region, the next event
-    /// asks again.
+    /// Every Region that is enabled, by default or by opting in. If the call fails, what was known before still serves, and
+    /// the next event asks again.
     async fn get(&self) -> Result<Arc<BTreeSet<Region>>, CallError> {
         let mut known = self.known.lock().await;
         if let Some((asked, regions)) = known.as_ref()
@@ -61,9 +62,18 @@ impl EnabledRegions {
             return Ok(Arc::clone(regions));
         }
         let asked = Instant::now();
-        let regions = Arc::new(self.list().await?);
-        *known = Some((asked, Arc::clone(&regions)));
-        Ok(regions)
+        match (self.list().await, known.as_ref()) {
+            (Ok(regions), _) => {
+                let regions = Arc::new(regions);
+                *known = Some((asked, Arc::clone(&regions)));
+                Ok(regions)
+            }
+            (Err(error), Some((_, regions))) => {
+                logs::regions_from_before(&error);
+                Ok(Arc::clone(regions))
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 
     async fn list(&self) -> Result<BTreeSet<Region>, CallError> {

@@ -7,12 +7,13 @@ use aws_config::SdkConfig;
 use decisions::account::{Account, AccountId, Email};
 use decisions::call_error::{CallError, Failure};
 use decisions::configuration::Configuration;
-use decisions::enrollment::{Enrollment, Rules};
+use decisions::enrollment::{Before, Enrollment, Rules};
 use decisions::operation::Operation;
 use decisions::outcome::Outcome;
 use decisions::pair::{Pair, PairOutcomes, Pairs};
 use decisions::reason::Reason;
 use decisions::region::{Coverage, Region};
+use decisions::timestamp::rotation;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::aws::guardduty::GuardDuty;
 use crate::aws::organizations::Organizations;
 use crate::aws::regions::EnabledRegions;
+use crate::clock;
 use crate::enroll::one_region::enroll;
 use crate::enroll::rate_limiter::RateLimiter;
 use crate::invocation::NO_ANSWER;
@@ -76,18 +78,18 @@ impl Enroller {
     /// no other Region.
     pub(crate) async fn enroll(&self, pairs: Pairs, cutoff: Instant) -> PairOutcomes {
         let mut outcomes = PairOutcomes::new();
-        let mut wanted: BTreeMap<Region, Vec<AccountId>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Region, Vec<(AccountId, Before)>> = BTreeMap::new();
         for (region, accounts) in pairs.by_region {
-            for account in accounts {
+            for (account, before) in accounts {
                 if let Some(reason) = self.not_wanted(account, &region) {
                     let region = region.clone();
                     outcomes.insert(Pair { account, region }, Outcome::because(reason));
                 } else {
-                    wanted.entry(region.clone()).or_default().push(account);
+                    wanted.entry(region.clone()).or_default().push((account, before));
                 }
             }
         }
-        let accounts: BTreeSet<AccountId> = wanted.values().flatten().copied().collect();
+        let accounts: BTreeSet<AccountId> = wanted.values().flatten().map(|(id, _)| *id).collect();
         // Half of the time: if Organizations hangs, GuardDuty's answers still end the pairs that are enabled.
         let now = Instant::now();
         let limit = now + cutoff.saturating_duration_since(now) / 2;
@@ -138,17 +140,20 @@ impl Enroller {
         addresses: &BTreeMap<AccountId, Email>,
         limit: Instant,
     ) -> Described {
-        let mut calls = stream::iter(accounts)
-            .map(async |&id| {
-                let described = self.organizations.describe_account(id).await;
-                let address = addresses.get(&id);
-                let described = described.map(|account| Account {
-                    email: account.email.or_else(|| address.cloned()),
-                    ..account
-                });
-                (id, described.map_err(|error| Outcome::failed(&error)))
-            })
-            .buffer_unordered(DESCRIBES_AT_ONCE);
+        // Not always from the lowest id on: if Organizations is slow, each account has its turn sooner or later.
+        let start = rotation(clock::now(), accounts.len());
+        let mut calls =
+            stream::iter(accounts.iter().skip(start).chain(accounts.iter().take(start)))
+                .map(async |&id| {
+                    let described = self.organizations.describe_account(id).await;
+                    let address = addresses.get(&id);
+                    let described = described.map(|account| Account {
+                        email: account.email.or_else(|| address.cloned()),
+                        ..account
+                    });
+                    (id, described.map_err(|error| Outcome::failed(&error)))
+                })
+                .buffer_unordered(DESCRIBES_AT_ONCE);
         let mut described = BTreeMap::new();
         while let Ok(Some((id, answer))) = timeout_at(limit, calls.next()).await {
             described.insert(id, answer);

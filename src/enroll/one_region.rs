@@ -6,7 +6,7 @@ use decisions::account::{Account, AccountId};
 use decisions::call_error::CallError;
 use decisions::enrollment::{Answer, Call, Enrollment, Step};
 use decisions::outcome::Outcome;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::aws::guardduty::RegionalGuardDuty;
 use crate::enroll::rate_limiter::{Permit, RateLimiter};
@@ -39,18 +39,28 @@ where
     enrollment.finish()
 }
 
+/// Makes the calls that can be made without a further word of Organizations.
 async fn make_calls(
     guardduty: &RegionalGuardDuty,
     enrollment: &mut Enrollment,
     limiter: &mut RateLimiter,
     permit: &mut Option<Permit>,
 ) {
-    while let Step::Call(call) = enrollment.step() {
-        if matches!(call, Call::CreateMembers(_)) && permit.take().is_none() {
-            limiter.wait().await;
+    loop {
+        match enrollment.step() {
+            Step::Call(call) => {
+                if matches!(call, Call::CreateMembers(_)) && permit.take().is_none() {
+                    limiter.wait().await;
+                }
+                let answer = make(guardduty, &call).await;
+                enrollment.answered(&call, &answer);
+            }
+            Step::Wait(wait) => {
+                sleep(wait).await;
+                enrollment.waited();
+            }
+            Step::Describe | Step::Done => return,
         }
-        let answer = make(guardduty, &call).await;
-        enrollment.answered(&call, &answer);
     }
 }
 

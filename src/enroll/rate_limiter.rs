@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use decisions::call_error::CallError;
+use decisions::classify;
+use decisions::reason::Reason;
 use tokio::time::{Instant, sleep_until};
 
 /// The longest step. Ours: a call per minute still finds out that the throttling is over.
@@ -44,23 +47,25 @@ impl RateLimiter {
         Permit(())
     }
 
-    /// Makes a call when it may be made, and again, more slowly, while it is throttled. Adds the throttled calls to
-    /// `count`.
+    /// Makes a call when it may be made, and again, more slowly, while it fails for a reason that passes and the next try
+    /// would be before `until`. Adds the throttled calls to `count`.
     pub(crate) async fn call<T>(
         &mut self,
         count: &mut usize,
-        is_throttled: impl Fn(&T) -> bool,
-        call: impl AsyncFn() -> T,
-    ) -> T {
+        until: Instant,
+        call: impl AsyncFn() -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         loop {
             self.wait().await;
             let answer = call().await;
-            let throttled = is_throttled(&answer);
-            self.on_result(throttled);
-            if !throttled {
+            let failed = answer.as_ref().err();
+            let throttled = failed.is_some_and(|error| classify::error(error) == Reason::Throttled);
+            *count += usize::from(throttled);
+            let passes = failed.is_some_and(classify::passes);
+            self.on_result(passes);
+            if !passes || self.next >= until {
                 return answer;
             }
-            *count += 1;
         }
     }
 
@@ -79,6 +84,10 @@ impl RateLimiter {
 
 #[cfg(test)]
 mod tests {
+    use decisions::call_error::Failure;
+    use decisions::operation::Operation;
+    use decisions::redacted::Redacted;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -113,18 +122,39 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 2);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_throttled_call_is_made_again_until_it_is_answered() {
+    fn error(status: u16) -> CallError {
+        CallError {
+            operation: Operation::ListMembers,
+            region: None,
+            detector_id: None,
+            failure: Failure::Answered { status, code: None, message: Redacted::new("") },
+        }
+    }
+
+    /// Calls what fails the first times; returns whether it ended well, the throttled calls, and the seconds.
+    async fn call(status: u16, failures: usize, until: u64) -> (bool, usize, u64) {
         let start = Instant::now();
         let calls = std::cell::Cell::new(0);
         let mut count = 0;
         let call = async || {
             calls.set(calls.get() + 1);
-            calls.get()
+            if calls.get() > failures { Ok(()) } else { Err(error(status)) }
         };
-        let answer = RateLimiter::of(1).call(&mut count, |call| *call < 4, call).await;
-        assert_eq!((answer, count), (4, 3));
-        assert_eq!(start.elapsed().as_secs(), 2 + 4 + 8);
+        let until = start + Duration::from_secs(until);
+        let answer = RateLimiter::of(1).call(&mut count, until, call).await;
+        (answer.is_ok(), count, start.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_fails_for_a_reason_that_passes_is_made_again_until_it_is_answered() {
+        assert_eq!(call(429, 3, 100).await, (true, 3, 2 + 4 + 8));
+        assert_eq!(call(503, 3, 100).await, (true, 0, 2 + 4 + 8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_not_made_again_without_time_or_for_a_reason_that_stays() {
+        assert_eq!(call(503, 99, 10).await, (false, 0, 2 + 4));
+        assert_eq!(call(404, 1, 100).await, (false, 0, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,9 +11,8 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use decisions::account::{Account, AccountId, State};
 use decisions::call_error::{CallError, Failure};
-use decisions::classify;
 use decisions::configuration::Configuration;
-use decisions::enrollment::{Enrollment, MAX_ACCOUNTS_PER_CALL, Rules};
+use decisions::enrollment::{Before, Enrollment, MAX_ACCOUNTS_PER_CALL, Rules};
 use decisions::event::Reconcile;
 use decisions::membership::{Membership, left_suspended};
 use decisions::operation::Operation;
@@ -22,6 +21,8 @@ use decisions::reason::{Reason, Scope};
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
 use decisions::roster::Roster;
+use decisions::status::Status;
+use decisions::timestamp::{Timestamp, rotation};
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
@@ -44,7 +45,10 @@ pub(crate) async fn run(
     cutoff: Instant,
 ) -> Report {
     let mut report = Report::new(request.dry_run, clock::now());
-    let listed = list(configuration, aws, &mut report.throttled);
+    // What fails for a reason that passes is repeated in half of the time, so that the other half is there to enroll.
+    let start = Instant::now();
+    let until = start + cutoff.saturating_duration_since(start) / 2;
+    let listed = list(configuration, aws, &mut report.throttled, until);
     match timeout_at(cutoff, listed).await.unwrap_or_else(|_| Err(late())) {
         Err(outcome) => report.blocked = Some(Blocked::by(&outcome)),
         Ok((regions, roster)) => {
@@ -55,13 +59,14 @@ pub(crate) async fn run(
             let parts = regions.iter().map(async |region| {
                 let mut part = RegionPart {
                     configuration,
-                    rules: Rules::of(configuration),
+                    rules: Rules::of(configuration).waiting(false),
                     roster: &roster,
                     guardduty: &guardduty.in_region(region),
                     dry_run: request.dry_run,
+                    report_started: report.started_at,
                     report: RegionReport::default(),
                 };
-                let blocked = part.run(cutoff).await.err();
+                let blocked = part.run(until, cutoff).await.err();
                 part.report.blocked = blocked.as_ref().map(Blocked::by);
                 part.report.close(roster.expected().len());
                 logs::region_reconciled(region, &part.report, request.dry_run);
@@ -85,28 +90,30 @@ async fn list(
     configuration: &Configuration,
     aws: &SdkConfig,
     throttled: &mut usize,
+    until: Instant,
 ) -> Result<(Arc<BTreeSet<Region>>, Roster), Outcome> {
     let enabled_regions = EnabledRegions::new(aws);
     let regions = enabled_regions.covered(&configuration.coverage);
     let organizations = Organizations::new(aws);
-    let accounts = list_accounts(configuration, &organizations, throttled);
+    let accounts = list_accounts(configuration, &organizations, throttled, until);
     let (regions, roster) = tokio::join!(regions, accounts);
     let failed = |error: CallError| Outcome::failed(&error);
     Ok((regions.map_err(failed)?, roster.map_err(failed)?))
 }
 
-/// The organization's accounts, page by page. A page that is throttled is asked for again, more slowly.
+/// The organization's accounts, page by page.
 async fn list_accounts(
     configuration: &Configuration,
     organizations: &Organizations,
     throttled: &mut usize,
+    until: Instant,
 ) -> Result<Roster, CallError> {
     let mut listed = BTreeMap::new();
     let mut limiter = RateLimiter::of(configuration.list_accounts_per_second);
     let mut token = None;
     loop {
         let list = async || organizations.list_accounts(token.as_deref()).await;
-        let (accounts, next) = limiter.call(throttled, is_throttled, list).await?;
+        let (accounts, next) = limiter.call(throttled, until, list).await?;
         listed.extend(accounts);
         if next.is_none() {
             break;
@@ -128,6 +135,7 @@ struct RegionPart<'a> {
     roster: &'a Roster,
     guardduty: &'a RegionalGuardDuty,
     dry_run: bool,
+    report_started: Timestamp,
     /// What is counted here stays, wherever the run is cut off.
     report: RegionReport,
 }
@@ -135,10 +143,10 @@ struct RegionPart<'a> {
 impl RegionPart<'_> {
     /// # Errors
     /// What blocked the Region: it could not be compared, or its gap not worked through.
-    async fn run(&mut self, cutoff: Instant) -> Result<(), Outcome> {
-        let compared = timeout_at(cutoff, self.compare()).await;
+    async fn run(&mut self, until: Instant, cutoff: Instant) -> Result<(), Outcome> {
+        let compared = timeout_at(cutoff, self.compare(until)).await;
         let memberships = compared.unwrap_or_else(|_| Err(late()))?;
-        let mut missing = VecDeque::new();
+        let mut missing = Vec::new();
         for ((id, _), membership) in self.roster.expected().iter().zip(memberships) {
             match membership {
                 Membership::Enabled => {}
@@ -146,42 +154,59 @@ impl RegionPart<'_> {
                     self.report.count(*id, &left_suspended());
                 }
                 _ if self.dry_run => self.report.count_missing(*id, membership),
-                _ => missing.push_back(*id),
+                // It was on its way before this run began: another CreateMembers may help.
+                Membership::WAITING => missing.push((*id, Before::GivenUp)),
+                _ => missing.push((*id, Before::Nothing)),
             }
         }
-        self.close_gap(missing, cutoff).await
+        let missing = self.in_fair_order(missing);
+        let mut pending = Vec::new();
+        let closed = self.close_gap(missing, &mut pending, cutoff).await;
+        self.look_again(pending, cutoff).await;
+        closed
+    }
+
+    /// Another part comes first in each run, and accounts whose address GuardDuty refuses come last, so that any number
+    /// of refusals that last keep nobody from being enrolled.
+    fn in_fair_order(
+        &self,
+        mut missing: Vec<(AccountId, Before)>,
+    ) -> VecDeque<(AccountId, Before)> {
+        let start = rotation(self.report_started, missing.len());
+        missing.rotate_left(start);
+        missing.sort_by_key(|(id, _)| self.roster.has_refused_address(*id));
+        missing.into()
     }
 
     /// The membership of each expected account.
-    async fn compare(&mut self) -> Result<Vec<Membership>, Outcome> {
+    async fn compare(&mut self, until: Instant) -> Result<Vec<Membership>, Outcome> {
         let rules = self.rules;
-        self.read_settings().await.map_err(|error| rules.failed(&error))?;
-        self.list_members().await.map_err(|error| rules.failed(&error))
+        self.read_settings(until).await.map_err(|error| rules.failed(&error))?;
+        self.list_members(until).await.map_err(|error| rules.failed(&error))
     }
 
     /// Reports the organization's settings in the Region.
-    async fn read_settings(&mut self) -> Result<(), CallError> {
+    async fn read_settings(&mut self, until: Instant) -> Result<(), CallError> {
         let mut limiter = RateLimiter::of(self.configuration.list_members_per_second);
         let describe = async || self.guardduty.describe_organization_configuration().await;
-        let settings = limiter.call(&mut self.report.throttled, is_throttled, describe).await?;
+        let settings = limiter.call(&mut self.report.throttled, until, describe).await?;
         self.report.auto_enable = settings.auto_enable;
         self.report.member_account_limit_reached = settings.member_limit_reached;
         Ok(())
     }
 
-    /// Reads the Region's members page by page, and keeps no page; one that is throttled is asked for again, more slowly.
-    /// Counts the enabled members and the stale ones.
+    /// Reads the Region's members page by page, and keeps no page. Counts the enabled members and the stale ones.
     ///
     /// # Errors
     /// If a page failed: half a list does not say which accounts are missing.
-    async fn list_members(&mut self) -> Result<Vec<Membership>, CallError> {
+    async fn list_members(&mut self, until: Instant) -> Result<Vec<Membership>, CallError> {
         let mut limiter = RateLimiter::of(self.configuration.list_members_per_second);
         let mut memberships = vec![Membership::Absent; self.roster.expected().len()];
         let mut stale = BTreeSet::new();
         let mut token = None;
         loop {
             let list = async || self.guardduty.list_members(token.as_deref()).await;
-            let page = limiter.call(&mut self.report.throttled, is_throttled, list).await?;
+            let page = limiter.call(&mut self.report.throttled, until, list).await?;
             for (id, status) in page.status {
                 let index = self.roster.index_of(id);
                 match index.and_then(|index| memberships.get_mut(index)) {
@@ -205,33 +230,37 @@ impl RegionPart<'_> {
         Ok(memberships)
     }
 
-    /// Enrolls accounts in the same way as a new one, 50 at a time. Throttled ones are tried again, more slowly.
+    /// Enrolls accounts in the same way as a new one, 50 at a time. Throttled ones are tried again, more slowly; those that
+    /// GuardDuty has accepted but not enabled yet are added to `pending`.
     ///
     /// # Errors
     /// A refusal that concerns the Region: no other account needs to be asked for.
     async fn close_gap(
         &mut self,
-        mut missing: VecDeque<AccountId>,
+        mut missing: VecDeque<(AccountId, Before)>,
+        pending: &mut Vec<(AccountId, Before)>,
         cutoff: Instant,
     ) -> Result<(), Outcome> {
         let mut limiter = RateLimiter::of(self.configuration.create_members_per_second);
         while !missing.is_empty() {
-            let ids: Vec<AccountId> =
+            let accounts: Vec<_> =
                 missing.drain(..missing.len().min(MAX_ACCOUNTS_PER_CALL)).collect();
             let Ok(permit) = timeout_at(cutoff, limiter.wait()).await else {
                 return Err(late());
             };
-            let enrollment = Enrollment::new(self.rules, ids);
+            let enrollment = Enrollment::new(self.rules, accounts);
             let describe = ready(|id| Ok(self.described(id)));
             let reached =
                 enroll(self.guardduty, enrollment, describe, &mut limiter, permit, cutoff).await;
             let mut throttled = 0;
             for (id, outcome) in &reached {
-                if outcome.reason == Some(Reason::Throttled) {
-                    throttled += 1;
-                    missing.push_back(*id);
-                } else {
-                    self.report.count(*id, outcome);
+                match (outcome.status, outcome.reason) {
+                    (_, Some(Reason::Throttled)) => {
+                        throttled += 1;
+                        missing.push_back((*id, Before::Nothing));
+                    }
+                    (Status::Pending, _) => pending.push((*id, Before::Accepted)),
+                    _ => self.report.count(*id, outcome),
                 }
             }
             self.report.throttled += throttled;
@@ -246,17 +275,30 @@ impl RegionPart<'_> {
         Ok(())
     }
 
+    /// Looks once more, with waits while there is time, at accounts that were not enabled yet: GuardDuty is not instant.
+    async fn look_again(&mut self, pending: Vec<(AccountId, Before)>, cutoff: Instant) {
+        let mut limiter = RateLimiter::unlimited();
+        let permit = limiter.wait().await;
+        let enrollment = Enrollment::new(self.rules.waiting(true), pending.iter().copied());
+        let describe = ready(|id| Ok(self.described(id)));
+        let reached =
+            enroll(self.guardduty, enrollment, describe, &mut limiter, permit, cutoff).await;
+        for (id, outcome) in reached {
+            // Whoever was not reached was accepted all the same.
+            if outcome.reason == Some(Reason::Deadline) {
+                self.report.count(id, &Outcome::because(Reason::NotYetEnabled));
+            } else {
+                self.report.count(id, &outcome);
+            }
+        }
+    }
+
     /// What `ListAccounts` said of an expected account, which is ACTIVE.
     fn described(&self, id: AccountId) -> Account {
         let index = self.roster.index_of(id);
         let expected = index.and_then(|index| self.roster.expected().get(index));
         Account { state: State::Active, email: expected.and_then(|(_, email)| email.clone()) }
     }
-}
-
-fn is_throttled<T>(answer: &Result<T, CallError>) -> bool {
-    let throttled = |error: &CallError| classify::error(error) == Reason::Throttled;
-    answer.as_ref().is_err_and(throttled)
 }
 
 /// The refusal that every account of a call ended with, if it concerns the Region and not one account.

@@ -17,6 +17,10 @@ use crate::invocation::Invocation;
 use crate::jobs::attempt::{attempt, send_dead_letters};
 use crate::observe::logs;
 
+/// The most pairs per invocation. Ours: at the processor share of 128 MB they take some seconds beside AWS's own time; a
+/// batch of redriven events can name 34,000.
+const MAX_PAIRS: usize = 5_000;
+
 /// Returns the messages that are not done, so that Lambda leaves them in the queue.
 pub(crate) async fn run(
     enroller: &Enroller,
@@ -26,9 +30,13 @@ pub(crate) async fn run(
 ) -> SqsBatchResponse {
     let cutoff = invocation.cutoff();
     let mut not_done = BTreeSet::new();
-    let (readable, requests) = read(messages, invocation, &mut not_done);
+    let (readable, mut requests) = read(messages, invocation, &mut not_done);
     let regions = regions(enroller, &requests, cutoff).await;
     let named = regions.clone().unwrap_or_default();
+    // What is too much for one invocation comes back after the queue's visibility timeout.
+    let in_time = fitting(&requests, named.len());
+    requests.truncate(in_time);
+    not_done.extend(readable.iter().skip(in_time).map(|message| &message.id));
     let (outcomes, now) = attempt(enroller, &requests, &named, cutoff).await;
     logs::skipped(&outcomes);
 
@@ -65,6 +73,17 @@ pub(crate) async fn run(
     let mut response = SqsBatchResponse::default();
     response.set_failures(not_done);
     response
+}
+
+/// How many requests, from the first on, have no more pairs than an invocation can work on; at least one.
+fn fitting(requests: &[Request], regions: usize) -> usize {
+    let mut pairs = 0;
+    let fits = requests.iter().take_while(|request| {
+        let is_first = pairs == 0;
+        pairs += request.count_pairs(regions);
+        is_first || pairs <= MAX_PAIRS
+    });
+    fits.count()
 }
 
 /// The messages that can be read, and what each asks for. The others are not done.

@@ -1,6 +1,7 @@
 //! The log lines about pairs: what a person reads, and what the dashboard's tables are made of.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use decisions::call_error::CallError;
 use decisions::enrollment::Answer;
@@ -14,8 +15,6 @@ use decisions::retry::{Request, Wanted};
 use decisions::status::Status;
 use serde_json::json;
 use tracing::{error, info, warn};
-
-use crate::aws::sqs::NotSent;
 
 /// One line for an event that names no account to enroll.
 pub(crate) fn ignored(why: &str) {
@@ -98,7 +97,7 @@ pub(crate) fn dead_letters(letters: &[QueuedPair]) {
 }
 
 /// Dead letters of a batch did not reach their queue.
-pub(crate) fn dead_letters_not_sent(not_sent: &NotSent) {
+pub(crate) fn dead_letters_not_sent(not_sent: &impl Display) {
     error!(
         cause = %not_sent,
         "dead letters could not be sent; their messages stay in the retry queue"
@@ -143,6 +142,11 @@ pub(crate) fn regions_unknown(error: &CallError) {
     warn!(cause = %error, "account:ListRegions named no Regions; redriven events wait");
 }
 
+/// The list of Regions could not be read again.
+pub(crate) fn regions_from_before(error: &CallError) {
+    warn!(cause = %error, "account:ListRegions failed; the Regions that were known before serve on");
+}
+
 /// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each account
 /// that its report names.
 pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
@@ -164,6 +168,7 @@ pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run:
         enrolled = report.enrolled,
         missing = report.missing,
         notEnabled = %json!(report.not_enabled),
+        skipped = %json!(report.skipped),
         notAttempted = report.not_attempted,
         gap = report.gap(),
         throttled = report.throttled,

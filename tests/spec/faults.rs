@@ -126,6 +126,10 @@ async fn run_matrix(when: &str, at: impl Fn(Fault) -> Fault) {
     let mut cells = 0;
     for operation in OPERATIONS {
         for (name, kind) in faults() {
+            // These words of CreateMembers are believed: the account is skipped.
+            if (operation, name) == ("CreateMembers", "400 that would skip") {
+                continue;
+            }
             let fault = at(Fault::always(operation, kind));
             run(&format!("{operation} × {name} × {when}"), fault).await;
             cells += 1;
