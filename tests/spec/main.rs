@@ -19,4 +19,5 @@ mod reconcile;
 mod retry;
 mod scale;
 mod schedules;
+mod slow;
 mod world;
