@@ -255,7 +255,7 @@ impl Enrollment {
         for id in ids {
             match self.accounts.get(id) {
                 Some((_, Progress::ToWrite(Write::Create(email)))) => {
-                    create.push((*id, email.clone()))
+                    create.push((*id, email.clone()));
                 }
                 Some((_, Progress::ToWrite(Write::Resume))) => resume.push(*id),
                 _ => {}

@@ -19,8 +19,8 @@ const NAMESPACE: &str = "GuardDutyEnroller";
 
 /// Pairs that were made members and seen `Enabled`.
 const ENROLLED: &str = "Enrolled";
-/// Pairs that ended `pending`, `deferred` or `refused`, by `Reason` and, apart from that, by `Region`; in a reconcile,
-/// `skipped` too, and by `Reason` alone.
+/// Pairs that ended `pending`, `deferred` or `refused`, by `Reason` and, apart from that, by `Region`; in a reconcile, by
+/// `Reason` alone.
 const NOT_ENABLED: &str = "NotEnabled";
 /// Seconds from the event's `eventTime` to `Enabled` in the last of the pairs that one message or event was for. A message
 /// whose event has no time counts from its first failure.
