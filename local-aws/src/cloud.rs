@@ -50,7 +50,11 @@ impl Cloud {
     /// The whole state, to look at and to change. Every request waits while the guard lives.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         // A test that failed while holding the guard says so itself.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start) = self.0.start.get() {
+            state.auto_enable(Instant::now().duration_since(*start));
+        }
+        state
     }
 
     /// The moment of tokio's clock that is virtual time zero: the first time anybody asks.
@@ -70,6 +74,7 @@ impl Cloud {
     #[must_use]
     pub fn handle(&self, now: Duration, request: &http::Request<Bytes>) -> Answer {
         let mut state = self.lock();
+        state.auto_enable(now);
         if state.dies_after.is_some_and(|calls| state.calls.len() >= calls) {
             return Answer { delay: NEVER, reply: None };
         }
@@ -137,8 +142,19 @@ fn answered(
                 None => Ok(Some(protocol::plain(*status, message))),
             };
         }
+        Some(FaultKind::OddError { status, code, message, shape }) => {
+            call.error.clone_from(code);
+            let reply = protocol::odd_error(service, *status, code.as_deref(), message, *shape);
+            return Ok(Some(reply));
+        }
         Some(FaultKind::Drop { effect: false }) => return Ok(None),
         _ => {}
+    }
+    if operation == "CreateMembers"
+        && let Some(guardduty) = state.guardduty.get(&call.region)
+    {
+        let accounts = u32::try_from(inquiry.accounts().len()).unwrap_or(u32::MAX);
+        call.took += guardduty.create_latency_per_account * accounts;
     }
     let result = effect(state, now, &call.region, inquiry, &trouble);
     if matches!(trouble.reply, Some(FaultKind::Drop { .. })) {
@@ -148,6 +164,8 @@ fn answered(
     Ok(Some(match &trouble.reply {
         Some(FaultKind::Garbage) => protocol::raw(service, "<html>garbage".to_owned()),
         Some(FaultKind::Empty) => protocol::raw(service, String::new()),
+        Some(FaultKind::EmptyChunked) => protocol::empty_chunked(service),
+        Some(FaultKind::Bare) => protocol::raw(service, "{}".to_owned()),
         Some(FaultKind::WithoutUnprocessedAccounts) => {
             if let Value::Object(members) = &mut answer {
                 members.remove("unprocessedAccounts");

@@ -1,5 +1,6 @@
 //! Amazon GuardDuty in one Region: its detector, its members, and the operations on them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
@@ -54,10 +55,27 @@ pub struct GuardDuty {
     pub members: BTreeMap<String, Member>,
     /// How many members there can be.
     pub member_limit: usize,
-    /// `NEW`, `ALL` or `NONE`.
+    /// `NEW`, `ALL` or `NONE`: whether accounts that join, all accounts, or none become members by themselves.
     pub auto_enable: String,
-    /// How long after `CreateMembers` the member turns `Enabled`. Zero: at once.
+    /// How long after an account has joined it is a member by auto-enable; with `ALL`, one that was there at the start
+    /// is a member this long after it. ASSUMED: it is `Enabled` then, and not a member before. (GuardDuty User Guide:
+    /// up to 24 hours.)
+    pub auto_enable_after: Duration,
+    /// How long after `CreateMembers` the member turns into what it ends as. Zero: at once.
     pub enables_after: Duration,
+    /// The status of a new member until then. ASSUMED: through Organizations `Created`; the API reference of `Member`
+    /// has `Invited` and `EmailVerificationInProgress` too.
+    pub first_status: String,
+    /// What a new member ends as. ASSUMED: GuardDuty has the other words of Inspector's and Macie's service models, such
+    /// as `RegionDisabled`, `AccountSuspended`, `CannotCreateDetectorInOrgMaster` and `Deleted`.
+    pub final_status: Cow<'static, str>,
+    /// How long `ListMembers` shows a member as it was before it changed, or not at all if it is new; `GetMembers` shows
+    /// the truth. ASSUMED: AWS's public reference solution waits up to 10 times 10 s for a member to be listed.
+    pub list_lag: Duration,
+    /// How much longer `CreateMembers` takes for each account that it names. ASSUMED.
+    pub create_latency_per_account: Duration,
+    /// Whether a service control policy denies every call.
+    pub denied: bool,
     /// How often `CreateMembers` named a member that was Enabled, which might have changed its configuration.
     pub touched_enabled: usize,
 }
@@ -84,8 +102,40 @@ impl GuardDuty {
             members: BTreeMap::new(),
             member_limit: MEMBER_LIMIT,
             auto_enable: "NONE".to_owned(),
+            auto_enable_after: Duration::ZERO,
             enables_after: Duration::ZERO,
+            first_status: "Created".to_owned(),
+            final_status: Cow::Borrowed("Enabled"),
+            list_lag: Duration::ZERO,
+            create_latency_per_account: Duration::ZERO,
+            denied: false,
             touched_enabled: 0,
+        }
+    }
+
+    /// The same in this Region, with a detector of its own.
+    pub(crate) fn in_region(self, region: &str) -> Self {
+        Self { detector_id: Self::new(region).detector_id, ..self }
+    }
+
+    /// Adds the members that auto-enable has added by now. An account that is or was a member stays as it is.
+    pub(crate) fn auto_enable(&mut self, now: Duration, admin: &str, organization: &Organization) {
+        if self.auto_enable == "NONE" || self.detector_id.is_none() || !self.is_administrator {
+            return;
+        }
+        for (id, account) in &organization.accounts {
+            let at_start = (self.auto_enable == "ALL").then_some(Duration::ZERO);
+            let joined = account.joined_at.or(at_start);
+            let due = joined.map(|at| at + self.auto_enable_after).filter(|due| *due <= now);
+            let stays_out = id == admin
+                || (*id == organization.management_account && !self.management_enabled)
+                || !account.is_active()
+                || self.members.contains_key(id);
+            if let (Some(due), false) = (due, stays_out) {
+                let email = account.email.as_deref().unwrap_or_default();
+                let member = Member::new(email, "Enabled").since(due, None);
+                self.members.insert(id.clone(), member);
+            }
         }
     }
 
@@ -106,6 +156,14 @@ impl GuardDuty {
     ) -> Result<Value, Refusal> {
         if !self.enabled_for_admin {
             return Err(Self::not_switched_on());
+        }
+        if self.denied {
+            // IAM User Guide, "Troubleshoot access denied error messages".
+            let message = format!(
+                "User: arn:aws:sts::{}:assumed-role/x/y is not authorized to perform: guardduty:{operation} with an explicit deny in a service control policy",
+                around.admin_account
+            );
+            return Err(Refusal::new(403, "AccessDeniedException", message));
         }
         if operation == "ListDetectors" {
             one_page(input)?;
@@ -189,8 +247,9 @@ impl GuardDuty {
             Some(member) if member.status(now).eq_ignore_ascii_case("Disabled") => {
                 return refuse(ALREADY_MEMBER);
             }
-            // On its way already; a second request changes nothing.
-            Some(member) if member.enabled_at.is_some() => return Ok(()),
+            // On its way already; a second request changes nothing. ASSUMED: at the end of a way that did not end as
+            // Enabled it starts again.
+            Some(member) if member.enabled_at.is_some_and(|at| at > now) => return Ok(()),
             Some(member) => member.is_associated(),
             None => false,
         };
@@ -201,15 +260,14 @@ impl GuardDuty {
             *associated += 1;
         }
         let at_once = self.enables_after.is_zero();
-        self.members.insert(
-            id.to_owned(),
-            Member {
-                email,
-                relationship_status: if at_once { "Enabled" } else { "Created" }.to_owned(),
-                enabled_at: (!at_once).then(|| now + self.enables_after),
-                updated_at: now,
-            },
-        );
+        let status: &str = if at_once { &self.final_status } else { &self.first_status };
+        let member = Member {
+            enabled_at: (!at_once).then(|| now + self.enables_after),
+            ends_as: self.final_status.clone(),
+            ..Member::new(&email, status)
+        };
+        let before = self.members.remove(id);
+        self.members.insert(id.to_owned(), member.since(now, before));
         Ok(())
     }
 
@@ -236,8 +294,8 @@ impl GuardDuty {
                 (Some(text), _) => unprocessed.push((id, text.to_owned())),
                 (None, Some(member)) if member.is_associated() => {
                     if member.relationship_status.eq_ignore_ascii_case("Disabled") {
-                        "Enabled".clone_into(&mut member.relationship_status);
-                        member.updated_at = around.now;
+                        let resumed = Member::new(&member.email, "Enabled");
+                        *member = resumed.since(around.now, Some(member.clone()));
                     }
                 }
                 (None, _) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
@@ -256,6 +314,7 @@ impl GuardDuty {
         let rest = self
             .members
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+            .filter_map(|(id, member)| Some((id, member.listed(around.now, self.list_lag)?)))
             .filter(|(_, member)| !only_associated || member.is_associated());
         let (shown, token) = page::cut(rest, size);
         let shown = shown.iter().map(|(id, member)| show_member(around, id, member));

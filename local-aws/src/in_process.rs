@@ -11,6 +11,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
+use http_body_util::{BodyExt, Full};
 
 use crate::cloud::Cloud;
 
@@ -69,6 +71,11 @@ async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, Con
             io::Error::new(io::ErrorKind::ConnectionReset, "the connection dropped").into(),
         )
     })?;
-    HttpResponse::try_from(reply.map(SdkBody::from))
-        .map_err(|error| ConnectorError::user(error.into()))
+    let is_chunked = reply.headers().contains_key(TRANSFER_ENCODING);
+    let body = |body| match is_chunked {
+        // Mapped only because nothing knows how long a mapped body is.
+        true => SdkBody::from_body_1_x(Full::new(body).map_frame(|frame| frame)),
+        false => SdkBody::from(body),
+    };
+    HttpResponse::try_from(reply.map(body)).map_err(|error| ConnectorError::user(error.into()))
 }

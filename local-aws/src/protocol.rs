@@ -2,11 +2,12 @@
 //! REST JSON 1, Organizations JSON 1.1, SQS JSON 1.0.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::account_id::account_ids_in;
+use crate::fault::{CodeIn, Shape, TextIn};
 use crate::input::Input;
 use crate::refusal::Refusal;
 
@@ -196,6 +197,46 @@ pub(crate) fn error(service: Option<Service>, refusal: &Refusal) -> Response<Byt
         && let Ok(value) = HeaderValue::from_str(&value)
     {
         response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Writes an answer without a body that does not say how long its body is.
+pub(crate) fn empty_chunked(service: Service) -> Response<Bytes> {
+    let mut response = raw(service, String::new());
+    response.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    response
+}
+
+/// Writes an error in a shape that the service itself does not write.
+pub(crate) fn odd_error(
+    service: Service,
+    status: u16,
+    code: Option<&str>,
+    message: &str,
+    shape: Shape,
+) -> Response<Bytes> {
+    let mut body = serde_json::Map::new();
+    match (shape.code, code) {
+        (CodeIn::Type, Some(code)) => {
+            body.insert("__type".to_owned(), format!("com.amazonaws#{code}").into());
+        }
+        (CodeIn::Code, Some(code)) => {
+            body.insert("code".to_owned(), code.into());
+        }
+        _ => {}
+    }
+    let name = if shape.text == TextIn::Capitalized { "Message" } else { "message" };
+    body.insert(name.to_owned(), message.into());
+    let (content_type, body) = match shape.text {
+        TextIn::Html => ("text/html", format!("<html><body><h1>{message}</h1></body></html>")),
+        _ => (content_type(Some(service)), Value::Object(body).to_string()),
+    };
+    let mut response = response(status, content_type, body.into());
+    if shape.code == CodeIn::Header
+        && let Some(Ok(code)) = code.map(HeaderValue::from_str)
+    {
+        response.headers_mut().insert("x-amzn-errortype", code);
     }
     response
 }
