@@ -79,3 +79,27 @@ async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, Con
     };
     HttpResponse::try_from(reply.map(body)).map_err(|error| ConnectorError::user(error.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::Setup;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_length_of_a_body_is_known_except_of_a_chunked_one() {
+        for (kind, length) in [("empty", Some(0)), ("empty-chunked", None), ("bare", Some(2))] {
+            let cloud = Cloud::new(&Setup::default());
+            let fault = format!("ListDetectors:{kind}").parse();
+            cloud.lock().faults.push(fault.unwrap());
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri("http://x/detector").unwrap();
+            let scope = "Credential=AKID/20261124/eu-west-1/guardduty/aws4_request, x";
+            request.headers_mut().insert("authorization", scope);
+            let reply = answer(&cloud, request).await.unwrap();
+            assert_eq!(reply.status().as_u16(), 200, "{kind}");
+            assert_eq!(reply.body().content_length(), length, "{kind}");
+            let body = reply.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, if kind == "bare" { "{}" } else { "" });
+        }
+    }
+}

@@ -136,3 +136,24 @@ impl Organization {
 fn invalid(message: &str) -> Refusal {
     Refusal::new(400, "InvalidInputException", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::{NEW_ACCOUNT, Setup};
+    use crate::state::State;
+
+    #[test]
+    fn an_account_that_is_not_a_delegated_administrator_is_refused() {
+        let mut organization = State::new(&Setup::default()).organization;
+        let input = Input::of(&json!({ "AccountId": NEW_ACCOUNT })).unwrap();
+        for operation in ["DescribeAccount", "ListAccounts"] {
+            organization.denies = false;
+            assert!(organization.handle(operation, &input).is_ok());
+            organization.denies = true;
+            let refusal = organization.handle(operation, &input).unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (400, "AccessDeniedException"));
+            assert_eq!(refusal.message, "You don't have permissions to access this resource.");
+        }
+    }
+}

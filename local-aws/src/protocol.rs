@@ -278,3 +278,46 @@ fn response(status: u16, content_type: &'static str, body: Bytes) -> Response<By
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_error_has_its_code_and_its_text_in_the_places_that_were_asked_for() {
+        let html = "<html><body><h1>no</h1></body></html>".to_owned();
+        for (code, text, header, body) in [
+            (CodeIn::Header, TextIn::Lowercase, Some("X"), json!({ "message": "no" }).to_string()),
+            (
+                CodeIn::Header,
+                TextIn::Capitalized,
+                Some("X"),
+                json!({ "Message": "no" }).to_string(),
+            ),
+            (
+                CodeIn::Type,
+                TextIn::Lowercase,
+                None,
+                json!({ "__type": "com.amazonaws#X", "message": "no" }).to_string(),
+            ),
+            (
+                CodeIn::Code,
+                TextIn::Capitalized,
+                None,
+                json!({ "code": "X", "Message": "no" }).to_string(),
+            ),
+            (CodeIn::Nowhere, TextIn::Lowercase, None, json!({ "message": "no" }).to_string()),
+            (CodeIn::Header, TextIn::Html, Some("X"), html.clone()),
+            (CodeIn::Nowhere, TextIn::Html, None, html),
+        ] {
+            let shape = Shape { code, text };
+            let reply = odd_error(Service::GuardDuty, 418, Some("X"), "no", shape);
+            assert_eq!(reply.status(), 418);
+            let seen = reply.headers().get("x-amzn-errortype").map(HeaderValue::as_bytes);
+            assert_eq!(seen, header.map(str::as_bytes), "{shape:?}");
+            assert_eq!(reply.body(), &Bytes::from(body), "{shape:?}");
+            let is_html = reply.headers()[CONTENT_TYPE] == "text/html";
+            assert_eq!(is_html, text == TextIn::Html);
+        }
+    }
+}

@@ -337,6 +337,33 @@ mod tests {
     }
 
     #[test]
+    fn new_members_take_their_time_and_have_a_status_as_the_command_line_says() {
+        for (options, after, first, last, auto_enable) in [
+            (&[][..], 0, "Created", "Enabled", "NONE"),
+            (&["--enables-after", "90"], 90, "Created", "Enabled", "NONE"),
+            (&["--member-status", "Invited"], 0, "Invited", "Invited", "NONE"),
+            (
+                &["--member-status", "Invited", "--enables-after", "90"],
+                90,
+                "Invited",
+                "Enabled",
+                "NONE",
+            ),
+            (&["--auto-enable", "new", "--enables-after", "5"], 5, "Created", "Enabled", "NEW"),
+            (&["--auto-enable", "all"], 0, "Created", "Enabled", "ALL"),
+        ] {
+            let guardduty =
+                parsed(&[&["event.json"], options].concat()).unwrap().cloud.setup().guardduty;
+            let after = Duration::from_secs(after);
+            assert_eq!([guardduty.enables_after, guardduty.auto_enable_after], [after; 2]);
+            assert_eq!(guardduty.first_status, first);
+            assert_eq!(guardduty.final_status, last);
+            assert_eq!(guardduty.auto_enable, auto_enable);
+        }
+        assert!(parsed(&["event.json", "--auto-enable", "some"]).is_err());
+    }
+
+    #[test]
     fn a_wrong_fault_is_explained() {
         let message =
             parsed(&["event.json", "--fault", "CreateMember:drop"]).err().unwrap_or_default();
