@@ -39,6 +39,17 @@ pub enum FaultKind {
         /// The error message.
         message: String,
     },
+    /// The same, in a shape that the service itself does not write: as from another of AWS's front ends, or a proxy.
+    OddError {
+        /// The HTTP status.
+        status: u16,
+        /// The error code.
+        code: Option<String>,
+        /// The error message.
+        message: String,
+        /// Where the answer has both.
+        shape: Shape,
+    },
     /// The accounts concerned come back in `unprocessedAccounts` with this text, and nothing happens to them. For
     /// `SendMessageBatch`: the entries concerned come back in `Failed`.
     Unprocessed(String),
@@ -53,8 +64,48 @@ pub enum FaultKind {
     Garbage,
     /// The effect takes place, but the answer has no body.
     Empty,
+    /// The same, but the answer does not say how long its body is.
+    EmptyChunked,
+    /// The effect takes place, but the answer is `{}`: every member is missing.
+    Bare,
     /// The effect takes place, but `unprocessedAccounts` is missing from the answer.
     WithoutUnprocessedAccounts,
+}
+
+/// Where an error answer has its code and its message. The SDK looks for a code in the header, then in `code` and in
+/// `__type` of the body, and for a message in `message`, `Message` and `errorMessage`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Where the code is.
+    pub code: CodeIn,
+    /// Where the message is.
+    pub text: TextIn,
+}
+
+/// Where an error answer has its code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CodeIn {
+    /// In `x-amzn-errortype`, and not in the body.
+    #[default]
+    Header,
+    /// In `__type` of the body, behind a namespace.
+    Type,
+    /// In `code` of the body.
+    Code,
+    /// Nowhere: only the status and the message say what happened.
+    Nowhere,
+}
+
+/// Where an error answer has its message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TextIn {
+    /// In `message`.
+    #[default]
+    Lowercase,
+    /// In `Message`, as IAM's refusals have it.
+    Capitalized,
+    /// In a page of HTML, which has no place for a code.
+    Html,
 }
 
 impl Fault {
@@ -186,7 +237,8 @@ fn wrong(text: &str, why: &str) -> FaultSyntax {
 impl FromStr for Fault {
     type Err = FaultSyntax;
 
-    /// `OPERATION[@REGION[/ACCOUNT]]:KIND[:first=N][:from=N]`; `OPERATION@/ACCOUNT` is an account in every Region.
+    /// `OPERATION[@REGION[/ACCOUNT]]:KIND[:first=N][:from=N]`; `OPERATION@/ACCOUNT` is an account in every Region. An
+    /// error can have `:code-in=` and `:text-in=` too.
     fn from_str(text: &str) -> Result<Self, FaultSyntax> {
         let (target, mut kind) = text
             .split_once(':')
@@ -204,23 +256,53 @@ impl FromStr for Fault {
         }
         // Suffixes are taken from the end, because the text of a fault may have colons itself.
         let (mut times, mut from) = (None, 1);
+        let (mut code_in, mut text_in) = (None, None);
         while let Some((rest, suffix)) = kind.rsplit_once(':') {
             match suffix.split_once('=') {
                 Some(("first", number)) => times = Some(count(number)?),
                 Some(("from", number)) => from = count(number)?,
+                Some(("code-in", place)) => code_in = Some(one_of(place, &CODE_IN)?),
+                Some(("text-in", place)) => text_in = Some(one_of(place, &TEXT_IN)?),
                 _ => break,
             }
             kind = rest;
         }
+        let kind = match (parse_kind(kind)?, code_in, text_in) {
+            (kind, None, None) => kind,
+            (FaultKind::Error { status, code, message }, code_in, text_in) => {
+                let (in_code, in_text) = (code_in.unwrap_or_default(), text_in.unwrap_or_default());
+                let shape = Shape { code: in_code, text: in_text };
+                FaultKind::OddError { status, code, message, shape }
+            }
+            _ => return Err(wrong(kind, "has no shape: only an error has code-in and text-in")),
+        };
         let some = |part: &str| (!part.is_empty()).then(|| part.to_owned());
         Ok(Self {
             region: some(region),
             account: some(account),
             from,
             times,
-            ..Self::always(operation, parse_kind(kind)?)
+            ..Self::always(operation, kind)
         })
     }
+}
+
+const CODE_IN: [(&str, CodeIn); 4] = [
+    ("header", CodeIn::Header),
+    ("__type", CodeIn::Type),
+    ("code", CodeIn::Code),
+    ("nowhere", CodeIn::Nowhere),
+];
+
+const TEXT_IN: [(&str, TextIn); 3] =
+    [("message", TextIn::Lowercase), ("Message", TextIn::Capitalized), ("html", TextIn::Html)];
+
+fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, FaultSyntax> {
+    let found = known.iter().find(|(word, _)| *word == text);
+    let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+    let unknown =
+        || wrong(text, &format!("is not a place in an error: write one of {}", words.join(", ")));
+    found.map(|(_, place)| *place).ok_or_else(unknown)
 }
 
 fn count(text: &str) -> Result<usize, FaultSyntax> {
@@ -260,10 +342,13 @@ fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
         ("drop-after", None) => FaultKind::Drop { effect: true },
         ("garbage", None) => FaultKind::Garbage,
         ("empty", None) => FaultKind::Empty,
+        ("empty-chunked", None) => FaultKind::EmptyChunked,
+        ("bare", None) => FaultKind::Bare,
         ("no-unprocessed", None) => FaultKind::WithoutUnprocessedAccounts,
         _ => {
-            let why = "is not a kind of fault; kinds are error=STATUS[/CODE[/MESSAGE]], unprocessed=TEXT, delay=MILLIS, \
-                       drop, drop-after, garbage, empty, no-unprocessed";
+            let why = "is not a kind of fault; kinds are error=STATUS[/CODE[/MESSAGE]][:code-in=PLACE][:text-in=PLACE], \
+                       unprocessed=TEXT, delay=MILLIS, drop, drop-after, garbage, empty, empty-chunked, bare, \
+                       no-unprocessed";
             return Err(wrong(text, why));
         }
     })
@@ -285,6 +370,12 @@ mod tests {
             code: code.map(str::to_owned),
             message: message.to_owned(),
         };
+        let odd = |code, text| FaultKind::OddError {
+            status: 400,
+            code: Some("X".to_owned()),
+            message: "a: b".to_owned(),
+            shape: Shape { code, text },
+        };
         let drop = |effect| FaultKind::Drop { effect };
         for (kind, expected) in [
             ("unprocessed=Internal error", text("Internal error")),
@@ -295,6 +386,12 @@ mod tests {
             ("drop-after", drop(true)),
             ("garbage", FaultKind::Garbage),
             ("empty", FaultKind::Empty),
+            ("empty-chunked", FaultKind::EmptyChunked),
+            ("bare", FaultKind::Bare),
+            ("error=400/X/a: b:code-in=__type", odd(CodeIn::Type, TextIn::Lowercase)),
+            ("error=400/X/a: b:text-in=Message", odd(CodeIn::Header, TextIn::Capitalized)),
+            ("error=400/X/a: b:text-in=html:code-in=code", odd(CodeIn::Code, TextIn::Html)),
+            ("error=400/X/a: b:code-in=nowhere", odd(CodeIn::Nowhere, TextIn::Lowercase)),
             ("no-unprocessed", FaultKind::WithoutUnprocessedAccounts),
         ] {
             let always = Fault::always("CreateMembers", expected);
@@ -322,6 +419,8 @@ mod tests {
             ("CreateMembers:error=200", "400 to 599"),
             ("CreateMembers:delay=soon", "delay=1500"),
             ("CreateMembers:drop:first=0", "from 1 on"),
+            ("CreateMembers:error=400/X:code-in=body", "one of header, __type, code, nowhere"),
+            ("CreateMembers:drop:text-in=html", "only an error has"),
             ("CreateMembers@eu-west-1/4444:drop", "12 digits"),
         ] {
             let message = parsed(text).err().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Amazon GuardDuty in one Region: its detector, its members, and the operations on them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
@@ -54,10 +55,27 @@ pub struct GuardDuty {
     pub members: BTreeMap<String, Member>,
     /// How many members there can be.
     pub member_limit: usize,
-    /// `NEW`, `ALL` or `NONE`.
+    /// `NEW`, `ALL` or `NONE`: whether accounts that join, all accounts, or none become members by themselves.
     pub auto_enable: String,
-    /// How long after `CreateMembers` the member turns `Enabled`. Zero: at once.
+    /// How long after an account has joined it is a member by auto-enable; with `ALL`, one that was there at the start
+    /// is a member this long after it. ASSUMED: it is `Enabled` then, and not a member before. (GuardDuty User Guide:
+    /// up to 24 hours.)
+    pub auto_enable_after: Duration,
+    /// How long after `CreateMembers` the member turns into what it ends as. Zero: at once.
     pub enables_after: Duration,
+    /// The status of a new member until then. ASSUMED: through Organizations `Created`; the API reference of `Member`
+    /// has `Invited` and `EmailVerificationInProgress` too.
+    pub first_status: String,
+    /// What a new member ends as. ASSUMED: GuardDuty has the other words of Inspector's and Macie's service models, such
+    /// as `RegionDisabled`, `AccountSuspended`, `CannotCreateDetectorInOrgMaster` and `Deleted`.
+    pub final_status: Cow<'static, str>,
+    /// How long `ListMembers` shows a member as it was before it changed, or not at all if it is new; `GetMembers` shows
+    /// the truth. ASSUMED: AWS's public reference solution waits up to 10 times 10 s for a member to be listed.
+    pub list_lag: Duration,
+    /// How much longer `CreateMembers` takes for each account that it names. ASSUMED.
+    pub create_latency_per_account: Duration,
+    /// Whether a service control policy denies every call.
+    pub denied: bool,
     /// How often `CreateMembers` named a member that was Enabled, which might have changed its configuration.
     pub touched_enabled: usize,
 }
@@ -84,8 +102,40 @@ impl GuardDuty {
             members: BTreeMap::new(),
             member_limit: MEMBER_LIMIT,
             auto_enable: "NONE".to_owned(),
+            auto_enable_after: Duration::ZERO,
             enables_after: Duration::ZERO,
+            first_status: "Created".to_owned(),
+            final_status: Cow::Borrowed("Enabled"),
+            list_lag: Duration::ZERO,
+            create_latency_per_account: Duration::ZERO,
+            denied: false,
             touched_enabled: 0,
+        }
+    }
+
+    /// The same in this Region, with a detector of its own.
+    pub(crate) fn in_region(self, region: &str) -> Self {
+        Self { detector_id: Self::new(region).detector_id, ..self }
+    }
+
+    /// Adds the members that auto-enable has added by now. An account that is or was a member stays as it is.
+    pub(crate) fn auto_enable(&mut self, now: Duration, admin: &str, organization: &Organization) {
+        if self.auto_enable == "NONE" || self.detector_id.is_none() || !self.is_administrator {
+            return;
+        }
+        for (id, account) in &organization.accounts {
+            let at_start = (self.auto_enable == "ALL").then_some(Duration::ZERO);
+            let joined = account.joined_at.or(at_start);
+            let due = joined.map(|at| at + self.auto_enable_after).filter(|due| *due <= now);
+            let stays_out = id == admin
+                || (*id == organization.management_account && !self.management_enabled)
+                || !account.is_active()
+                || self.members.contains_key(id);
+            if let (Some(due), false) = (due, stays_out) {
+                let email = account.email.as_deref().unwrap_or_default();
+                let member = Member::new(email, "Enabled").since(due, None);
+                self.members.insert(id.clone(), member);
+            }
         }
     }
 
@@ -106,6 +156,14 @@ impl GuardDuty {
     ) -> Result<Value, Refusal> {
         if !self.enabled_for_admin {
             return Err(Self::not_switched_on());
+        }
+        if self.denied {
+            // IAM User Guide, "Troubleshoot access denied error messages".
+            let message = format!(
+                "User: arn:aws:sts::{}:assumed-role/x/y is not authorized to perform: guardduty:{operation} with an explicit deny in a service control policy",
+                around.admin_account
+            );
+            return Err(Refusal::new(403, "AccessDeniedException", message));
         }
         if operation == "ListDetectors" {
             one_page(input)?;
@@ -189,8 +247,9 @@ impl GuardDuty {
             Some(member) if member.status(now).eq_ignore_ascii_case("Disabled") => {
                 return refuse(ALREADY_MEMBER);
             }
-            // On its way already; a second request changes nothing.
-            Some(member) if member.enabled_at.is_some() => return Ok(()),
+            // On its way already; a second request changes nothing. ASSUMED: at the end of a way that did not end as
+            // Enabled it starts again.
+            Some(member) if member.enabled_at.is_some_and(|at| at > now) => return Ok(()),
             Some(member) => member.is_associated(),
             None => false,
         };
@@ -201,15 +260,14 @@ impl GuardDuty {
             *associated += 1;
         }
         let at_once = self.enables_after.is_zero();
-        self.members.insert(
-            id.to_owned(),
-            Member {
-                email,
-                relationship_status: if at_once { "Enabled" } else { "Created" }.to_owned(),
-                enabled_at: (!at_once).then(|| now + self.enables_after),
-                updated_at: now,
-            },
-        );
+        let status: &str = if at_once { &self.final_status } else { &self.first_status };
+        let member = Member {
+            enabled_at: (!at_once).then(|| now + self.enables_after),
+            ends_as: self.final_status.clone(),
+            ..Member::new(&email, status)
+        };
+        let before = self.members.remove(id);
+        self.members.insert(id.to_owned(), member.since(now, before));
         Ok(())
     }
 
@@ -236,8 +294,8 @@ impl GuardDuty {
                 (Some(text), _) => unprocessed.push((id, text.to_owned())),
                 (None, Some(member)) if member.is_associated() => {
                     if member.relationship_status.eq_ignore_ascii_case("Disabled") {
-                        "Enabled".clone_into(&mut member.relationship_status);
-                        member.updated_at = around.now;
+                        let resumed = Member::new(&member.email, "Enabled");
+                        *member = resumed.since(around.now, Some(member.clone()));
                     }
                 }
                 (None, _) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
@@ -256,6 +314,7 @@ impl GuardDuty {
         let rest = self
             .members
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+            .filter_map(|(id, member)| Some((id, member.listed(around.now, self.list_lag)?)))
             .filter(|(_, member)| !only_associated || member.is_associated());
         let (shown, token) = page::cut(rest, size);
         let shown = shown.iter().map(|(id, member)| show_member(around, id, member));
@@ -376,6 +435,9 @@ fn show_member(around: &Surroundings, id: &str, member: &Member) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{OPERATIONS, Service};
+    use crate::setup::{ADMIN_ACCOUNT, MANAGEMENT_ACCOUNT, NEW_ACCOUNT, OTHER_ACCOUNT, Setup};
+    use crate::state::State;
 
     #[test]
     fn every_address_is_accepted_or_refused_as_its_source_says() {
@@ -405,5 +467,167 @@ mod tests {
         // 8 and 2 more keep the limit, removed ones or not; 8 and 3 more may not.
         assert_eq!(guardduty.associated_if_near_the_limit(2), 8);
         assert_eq!(guardduty.associated_if_near_the_limit(3), 5);
+    }
+
+    /// GuardDuty in a small organization.
+    struct Asked {
+        it: GuardDuty,
+        organization: Organization,
+    }
+
+    impl Asked {
+        fn new(change: impl FnOnce(&mut GuardDuty)) -> Self {
+            let mut state = State::new(&Setup::default());
+            change(state.guardduty_in("eu-west-1"));
+            Self { it: state.guardduty_in("eu-west-1").clone(), organization: state.organization }
+        }
+
+        fn ask(&mut self, seconds: u64, operation: &str, body: &Value) -> Result<Value, Refusal> {
+            let now = Duration::from_secs(seconds);
+            self.it.auto_enable(now, ADMIN_ACCOUNT, &self.organization);
+            let around = Surroundings {
+                now,
+                epoch: Epoch::default(),
+                admin_account: ADMIN_ACCOUNT,
+                organization: &self.organization,
+                unprocessed: &Unprocessed::default(),
+            };
+            let mut input = Input::of(body).unwrap();
+            input.set("detectorId", self.it.detector_id.as_deref().unwrap_or_default());
+            self.it.handle(&around, operation, &input)
+        }
+
+        fn create(&mut self, seconds: u64, id: &str) {
+            let detail = json!({ "accountId": id, "email": "a@example.com" });
+            let body = json!({ "accountDetails": [detail] });
+            assert!(self.ask(seconds, "CreateMembers", &body).is_ok());
+        }
+
+        /// The account's status as `GetMembers` and `ListMembers` have it; empty where they do not have it.
+        fn see(&mut self, seconds: u64, id: &str) -> [String; 2] {
+            let got = self.ask(seconds, "GetMembers", &json!({ "accountIds": [id] }));
+            let listed = self.ask(seconds, "ListMembers", &json!({ "onlyAssociated": "false" }));
+            [got, listed].map(|answer| {
+                let answer = answer.unwrap();
+                let mut members = answer["members"].as_array().unwrap().iter();
+                let member = members.find(|member| member["accountId"] == id);
+                let status = member.and_then(|member| member["relationshipStatus"].as_str());
+                status.unwrap_or_default().to_owned()
+            })
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_new_member_has_one_status_on_its_way_and_another_at_its_end() {
+        for (first, last, after, seen) in [
+            ("Created", "Enabled", 0, ["Enabled", "Enabled", "Enabled"]),
+            ("Created", "Enabled", 10, ["Created", "Created", "Enabled"]),
+            ("Invited", "Enabled", 10, ["Invited", "Invited", "Enabled"]),
+            ("Created", "RegionDisabled", 10, ["Created", "Created", "RegionDisabled"]),
+            ("Created", "AccountSuspended", 0, ["AccountSuspended"; 3]),
+        ] {
+            let mut asked = Asked::new(|it| {
+                it.enables_after = SECOND * after;
+                first.clone_into(&mut it.first_status);
+                it.final_status = last.into();
+            });
+            asked.create(0, NEW_ACCOUNT);
+            let statuses = [0, 9, 10].map(|at| asked.see(at, NEW_ACCOUNT)[0].clone());
+            assert_eq!(statuses, seen, "{first} {last} {after}");
+            // Once the cause is gone, a member that did not end well is taken again.
+            asked.it.final_status = "Enabled".into();
+            asked.create(20, NEW_ACCOUNT);
+            assert_eq!(asked.see(30, NEW_ACCOUNT)[0], "Enabled");
+            assert_eq!(asked.it.touched_enabled, usize::from(last == "Enabled"));
+        }
+    }
+
+    #[test]
+    fn a_list_lags_behind_what_is_got() {
+        let mut asked = Asked::new(|it| {
+            (it.enables_after, it.list_lag) = (SECOND * 10, SECOND * 30);
+            let suspended = Member::new("a@example.com", "Disabled");
+            it.members.insert(OTHER_ACCOUNT.to_owned(), suspended);
+        });
+        asked.create(5, NEW_ACCOUNT);
+        let body = json!({ "accountIds": [OTHER_ACCOUNT] });
+        assert!(asked.ask(5, "StartMonitoringMembers", &body).is_ok());
+        for (at, new, other) in [
+            (5, ["Created", ""], ["Enabled", "Disabled"]),
+            (34, ["Enabled", ""], ["Enabled", "Disabled"]),
+            (35, ["Enabled", "Created"], ["Enabled", "Enabled"]),
+            (44, ["Enabled", "Created"], ["Enabled", "Enabled"]),
+            (45, ["Enabled", "Enabled"], ["Enabled", "Enabled"]),
+        ] {
+            assert_eq!([asked.see(at, NEW_ACCOUNT), asked.see(at, OTHER_ACCOUNT)], [new, other]);
+        }
+    }
+
+    #[test]
+    fn every_call_of_a_denied_region_is_refused_by_name() {
+        for (_, operation, _) in OPERATIONS.iter().filter(|row| row.0 == Service::GuardDuty) {
+            let mut asked = Asked::new(|it| it.denied = true);
+            let refusal = asked.ask(0, operation, &json!({})).unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (403, "AccessDeniedException"));
+            let text = format!(
+                "User: arn:aws:sts::222222222222:assumed-role/x/y is not authorized to perform: guardduty:{operation} with an explicit deny in a service control policy"
+            );
+            assert_eq!(refusal.message, text);
+        }
+    }
+
+    #[test]
+    fn auto_enable_makes_members_of_accounts_that_join_or_of_all() {
+        let at_once = ["Enabled", "Enabled"];
+        let late = ["", "Enabled"];
+        let never = ["", ""];
+        for (which, managed, id, seen) in [
+            ("NONE", true, NEW_ACCOUNT, never),
+            ("NEW", true, NEW_ACCOUNT, at_once),
+            ("NEW", true, "777788889999", late),
+            ("NEW", true, OTHER_ACCOUNT, never),
+            ("NEW", true, "888899990000", never),
+            ("ALL", true, OTHER_ACCOUNT, at_once),
+            ("ALL", true, "777788889999", late),
+            ("ALL", true, MANAGEMENT_ACCOUNT, at_once),
+            ("ALL", false, MANAGEMENT_ACCOUNT, never),
+            ("ALL", true, ADMIN_ACCOUNT, never),
+        ] {
+            let mut asked = Asked::new(|it| {
+                which.clone_into(&mut it.auto_enable);
+                (it.auto_enable_after, it.management_enabled) = (SECOND * 10, managed);
+            });
+            let joined = Account::joined("a@example.com", SECOND * 5);
+            let mut closed = joined.clone();
+            closed.set_state("SUSPENDED");
+            let new = [("777788889999", joined), ("888899990000", closed)];
+            asked.organization.accounts.extend(new.map(|(id, new)| (id.to_owned(), new)));
+            assert_eq!(asked.see(9, id)[0], "", "{which} {id}");
+            let statuses = [10, 15].map(|at| asked.see(at, id)[0].clone());
+            assert_eq!(statuses, seen, "{which} {id}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_touched_from_the_moment_on_at_which_it_is_enabled() {
+        for which in ["NONE", "NEW"] {
+            let mut asked = Asked::new(|it| {
+                which.clone_into(&mut it.auto_enable);
+                (it.enables_after, it.auto_enable_after) = (SECOND * 10, SECOND * 10);
+            });
+            if which == "NONE" {
+                asked.create(0, NEW_ACCOUNT);
+                asked.create(9, NEW_ACCOUNT);
+            }
+            assert_eq!(asked.it.touched_enabled, 0);
+            asked.create(10, NEW_ACCOUNT);
+            assert_eq!(asked.it.touched_enabled, 1, "{which}");
+            let member = &asked.it.members[NEW_ACCOUNT];
+            let since = [9, 10, 99].map(|at| member.enabled_since(SECOND * at));
+            let before = if which == "NONE" { None } else { Some(SECOND * 10) };
+            assert_eq!(since, [before, Some(SECOND * 10), Some(SECOND * 10)]);
+        }
     }
 }

@@ -11,6 +11,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
+use http_body_util::{BodyExt, Full};
 
 use crate::cloud::Cloud;
 
@@ -69,6 +71,35 @@ async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, Con
             io::Error::new(io::ErrorKind::ConnectionReset, "the connection dropped").into(),
         )
     })?;
-    HttpResponse::try_from(reply.map(SdkBody::from))
-        .map_err(|error| ConnectorError::user(error.into()))
+    let is_chunked = reply.headers().contains_key(TRANSFER_ENCODING);
+    let body = |body| match is_chunked {
+        // Mapped only because nothing knows how long a mapped body is.
+        true => SdkBody::from_body_1_x(Full::new(body).map_frame(|frame| frame)),
+        false => SdkBody::from(body),
+    };
+    HttpResponse::try_from(reply.map(body)).map_err(|error| ConnectorError::user(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::Setup;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_length_of_a_body_is_known_except_of_a_chunked_one() {
+        for (kind, length) in [("empty", Some(0)), ("empty-chunked", None), ("bare", Some(2))] {
+            let cloud = Cloud::new(&Setup::default());
+            let fault = format!("ListDetectors:{kind}").parse();
+            cloud.lock().faults.push(fault.unwrap());
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri("http://x/detector").unwrap();
+            let scope = "Credential=AKID/20261124/eu-west-1/guardduty/aws4_request, x";
+            request.headers_mut().insert("authorization", scope);
+            let reply = answer(&cloud, request).await.unwrap();
+            assert_eq!(reply.status().as_u16(), 200, "{kind}");
+            assert_eq!(reply.body().content_length(), length, "{kind}");
+            let body = reply.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, if kind == "bare" { "{}" } else { "" });
+        }
+    }
 }

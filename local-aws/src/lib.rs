@@ -42,7 +42,7 @@ pub use account::OptRegions;
 pub use call::Call;
 pub use cloud::{Answer, Cloud};
 pub use epoch::Epoch;
-pub use fault::{Fault, FaultKind, FaultSyntax};
+pub use fault::{CodeIn, Fault, FaultKind, FaultSyntax, Shape, TextIn};
 pub use guardduty::{ADDRESSES, GuardDuty};
 pub use lambda::{FunctionError, Invocation, Lambda, Mapping};
 pub use member::Member;

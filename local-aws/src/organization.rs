@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ pub struct Organization {
     pub management_account: String,
     /// Every account by its id.
     pub accounts: BTreeMap<String, Account>,
+    /// Whether the caller's account is not a delegated administrator of any service: every call is refused.
+    pub denies: bool,
 }
 
 /// One account of the organization. What is `None` is left out of the answers.
@@ -40,6 +43,8 @@ pub struct Account {
     pub joined_method: String,
     /// When the account joined, as seconds since 1970.
     pub joined_timestamp: u64,
+    /// When the account joined in virtual time; `None` for one that was there before the start.
+    pub joined_at: Option<Duration>,
 }
 
 impl Account {
@@ -53,7 +58,16 @@ impl Account {
             status: Some("ACTIVE".to_owned()),
             joined_method: "CREATED".to_owned(),
             joined_timestamp: Epoch::default().0.as_secs(),
+            joined_at: None,
         }
+    }
+
+    /// One that joined at this time.
+    #[must_use]
+    pub fn joined(email: &str, at: Duration) -> Self {
+        let mut account = Self::active(email);
+        account.joined_timestamp += at.as_secs();
+        Self { joined_at: Some(at), ..account }
     }
 
     /// Sets `state`, and `status` as far as its shorter enum has a word for it.
@@ -84,6 +98,11 @@ impl Organization {
     }
 
     pub(crate) fn handle(&self, operation: &str, input: &Input) -> Result<Value, Refusal> {
+        if self.denies {
+            // The text of DescribeAccount for an account that is not a delegated administrator (API reference).
+            let message = "You don't have permissions to access this resource.";
+            return Err(Refusal::new(400, "AccessDeniedException", message));
+        }
         match operation {
             "DescribeAccount" => self.describe_account(input),
             _ => self.list_accounts(input),
@@ -116,4 +135,25 @@ impl Organization {
 
 fn invalid(message: &str) -> Refusal {
     Refusal::new(400, "InvalidInputException", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::{NEW_ACCOUNT, Setup};
+    use crate::state::State;
+
+    #[test]
+    fn an_account_that_is_not_a_delegated_administrator_is_refused() {
+        let mut organization = State::new(&Setup::default()).organization;
+        let input = Input::of(&json!({ "AccountId": NEW_ACCOUNT })).unwrap();
+        for operation in ["DescribeAccount", "ListAccounts"] {
+            organization.denies = false;
+            assert!(organization.handle(operation, &input).is_ok());
+            organization.denies = true;
+            let refusal = organization.handle(operation, &input).unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (400, "AccessDeniedException"));
+            assert_eq!(refusal.message, "You don't have permissions to access this resource.");
+        }
+    }
 }

@@ -2,11 +2,12 @@
 //! REST JSON 1, Organizations JSON 1.1, SQS JSON 1.0.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::account_id::account_ids_in;
+use crate::fault::{CodeIn, Shape, TextIn};
 use crate::input::Input;
 use crate::refusal::Refusal;
 
@@ -200,6 +201,46 @@ pub(crate) fn error(service: Option<Service>, refusal: &Refusal) -> Response<Byt
     response
 }
 
+/// Writes an answer without a body that does not say how long its body is.
+pub(crate) fn empty_chunked(service: Service) -> Response<Bytes> {
+    let mut response = raw(service, String::new());
+    response.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    response
+}
+
+/// Writes an error in a shape that the service itself does not write.
+pub(crate) fn odd_error(
+    service: Service,
+    status: u16,
+    code: Option<&str>,
+    message: &str,
+    shape: Shape,
+) -> Response<Bytes> {
+    let mut body = serde_json::Map::new();
+    match (shape.code, code) {
+        (CodeIn::Type, Some(code)) => {
+            body.insert("__type".to_owned(), format!("com.amazonaws#{code}").into());
+        }
+        (CodeIn::Code, Some(code)) => {
+            body.insert("code".to_owned(), code.into());
+        }
+        _ => {}
+    }
+    let name = if shape.text == TextIn::Capitalized { "Message" } else { "message" };
+    body.insert(name.to_owned(), message.into());
+    let (content_type, body) = match shape.text {
+        TextIn::Html => ("text/html", format!("<html><body><h1>{message}</h1></body></html>")),
+        _ => (content_type(Some(service)), Value::Object(body).to_string()),
+    };
+    let mut response = response(status, content_type, body.into());
+    if shape.code == CodeIn::Header
+        && let Some(Ok(code)) = code.map(HeaderValue::from_str)
+    {
+        response.headers_mut().insert("x-amzn-errortype", code);
+    }
+    response
+}
+
 /// Writes an error that no AWS service has written.
 pub(crate) fn plain(status: u16, message: &str) -> Response<Bytes> {
     response(status, "text/plain", message.to_owned().into())
@@ -236,4 +277,47 @@ fn response(status: u16, content_type: &'static str, body: Bytes) -> Response<By
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_error_has_its_code_and_its_text_in_the_places_that_were_asked_for() {
+        let html = "<html><body><h1>no</h1></body></html>".to_owned();
+        for (code, text, header, body) in [
+            (CodeIn::Header, TextIn::Lowercase, Some("X"), json!({ "message": "no" }).to_string()),
+            (
+                CodeIn::Header,
+                TextIn::Capitalized,
+                Some("X"),
+                json!({ "Message": "no" }).to_string(),
+            ),
+            (
+                CodeIn::Type,
+                TextIn::Lowercase,
+                None,
+                json!({ "__type": "com.amazonaws#X", "message": "no" }).to_string(),
+            ),
+            (
+                CodeIn::Code,
+                TextIn::Capitalized,
+                None,
+                json!({ "code": "X", "Message": "no" }).to_string(),
+            ),
+            (CodeIn::Nowhere, TextIn::Lowercase, None, json!({ "message": "no" }).to_string()),
+            (CodeIn::Header, TextIn::Html, Some("X"), html.clone()),
+            (CodeIn::Nowhere, TextIn::Html, None, html),
+        ] {
+            let shape = Shape { code, text };
+            let reply = odd_error(Service::GuardDuty, 418, Some("X"), "no", shape);
+            assert_eq!(reply.status(), 418);
+            let seen = reply.headers().get("x-amzn-errortype").map(HeaderValue::as_bytes);
+            assert_eq!(seen, header.map(str::as_bytes), "{shape:?}");
+            assert_eq!(reply.body(), &Bytes::from(body), "{shape:?}");
+            let is_html = reply.headers()[CONTENT_TYPE] == "text/html";
+            assert_eq!(is_html, text == TextIn::Html);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use decisions::region::COMMERCIAL;
 
 use crate::epoch::Epoch;
+use crate::guardduty::GuardDuty;
 
 /// GuardDuty's delegated administrator: the account the function runs in.
 pub const ADMIN_ACCOUNT: &str = "222222222222";
@@ -28,6 +29,8 @@ pub struct Setup {
     pub regions: Vec<String>,
     /// Id and e-mail of the organization's accounts, the two above included. All start ACTIVE.
     pub accounts: Vec<(String, String)>,
+    /// What GuardDuty is like in each Region; the detector is one of the Region's own.
+    pub guardduty: GuardDuty,
     /// How long every call takes.
     pub latency: Duration,
     /// What the wall clock shows at virtual time zero.
@@ -47,6 +50,7 @@ impl Default for Setup {
                 account(NEW_ACCOUNT, "new-account"),
                 account(OTHER_ACCOUNT, "other-account"),
             ],
+            guardduty: GuardDuty::new(""),
             latency: Duration::ZERO,
             epoch: Epoch::default(),
         }

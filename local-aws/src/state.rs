@@ -11,7 +11,7 @@ use crate::guardduty::GuardDuty;
 use crate::organization::{Account, Organization};
 use crate::queues::Queues;
 use crate::rate::{Buckets, Rate};
-use crate::setup::Setup;
+use crate::setup::{NEW_ACCOUNT, Setup};
 
 /// Everything the cloud knows. Tests read and change it at will.
 #[derive(Clone, Debug)]
@@ -45,19 +45,25 @@ pub struct State {
 
 impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let accounts =
-            setup.accounts.iter().map(|(id, email)| (id.clone(), Account::active(email))).collect();
+        // The account that the sample events speak of is the one that joins.
+        let account = |id: &str, email: &str| match id {
+            NEW_ACCOUNT => Account::joined(email, Duration::ZERO),
+            _ => Account::active(email),
+        };
+        let accounts = setup.accounts.iter();
+        let accounts = accounts.map(|(id, email)| (id.clone(), account(id, email))).collect();
         Self {
             admin_account: setup.admin_account.clone(),
             organization: Organization {
                 id: "o-exampleorgid".to_owned(),
                 management_account: setup.management_account.clone(),
                 accounts,
+                denies: false,
             },
             guardduty: setup
                 .regions
                 .iter()
-                .map(|region| (region.clone(), GuardDuty::new(region)))
+                .map(|region| (region.clone(), setup.guardduty.clone().in_region(region)))
                 .collect(),
             queues: Queues::default(),
             account: OptRegions {
@@ -86,6 +92,13 @@ impl State {
             *counts.entry(call.operation.as_str()).or_default() += 1;
         }
         counts
+    }
+
+    /// Lets every member come into being that GuardDuty's auto-enable has added by now.
+    pub(crate) fn auto_enable(&mut self, now: Duration) {
+        for guardduty in self.guardduty.values_mut() {
+            guardduty.auto_enable(now, &self.admin_account, &self.organization);
+        }
     }
 
     /// GuardDuty in a Region, which comes into being if it did not exist.

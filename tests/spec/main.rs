@@ -10,6 +10,7 @@
 )]
 
 mod any_input;
+mod awkward;
 mod docs;
 mod enroll;
 mod events;

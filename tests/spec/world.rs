@@ -168,8 +168,9 @@ impl World {
 
     /// An account joins the organization, unless it has joined already.
     pub(crate) fn joins(&self, account: &str) {
+        let now = self.elapsed();
         let accounts = &mut self.cloud.lock().organization.accounts;
-        let new = || Account::active("joined@example.com");
+        let new = || Account::joined("joined@example.com", now);
         accounts.entry(account.to_owned()).or_insert_with(new);
     }
 
@@ -743,4 +744,63 @@ pub(crate) fn bare(status: u16) -> FaultKind {
 /// No answer within any deadline.
 pub(crate) fn hangs() -> FaultKind {
     FaultKind::Delay(Duration::from_hours(1))
+}
+
+// How AWS is awkward.
+
+impl World {
+    /// The account that the function runs in is not a delegated administrator of any service.
+    pub(crate) fn organizations_denies(&self) {
+        self.cloud.lock().organization.denies = true;
+    }
+}
+
+impl RegionOfWorld<'_> {
+    /// `ListMembers` shows a member as it was this long ago.
+    pub(crate) fn lists_late_by(&self, lag: Duration) {
+        self.with(|guardduty| guardduty.list_lag = lag);
+    }
+
+    /// `CreateMembers` takes this much longer for each account.
+    pub(crate) fn takes_per_account(&self, time: Duration) {
+        self.with(|guardduty| guardduty.create_latency_per_account = time);
+    }
+
+    /// The status of a new member before it is `Enabled`.
+    pub(crate) fn new_members_are(&self, status: &str) {
+        self.with(|guardduty| status.clone_into(&mut guardduty.first_status));
+    }
+
+    /// What a new member ends as, instead of `Enabled`.
+    pub(crate) fn new_members_end_as(&self, status: &str) {
+        self.with(|guardduty| guardduty.final_status = status.to_owned().into());
+    }
+
+    /// A service control policy denies GuardDuty.
+    pub(crate) fn is_denied(&self) {
+        self.with(|guardduty| guardduty.denied = true);
+    }
+
+    /// GuardDuty makes an account a member this long after it has joined.
+    pub(crate) fn auto_enables_new_after(&self, delay: Duration) {
+        self.auto_enables("NEW", delay);
+    }
+
+    /// The same, and each other account this long after the start.
+    pub(crate) fn auto_enables_all_after(&self, delay: Duration) {
+        self.auto_enables("ALL", delay);
+    }
+
+    fn auto_enables(&self, which: &str, delay: Duration) {
+        self.with(|guardduty| {
+            which.clone_into(&mut guardduty.auto_enable);
+            guardduty.auto_enable_after = delay;
+        });
+    }
+
+    /// Since when `GetMembers` says that the account is `Enabled`.
+    pub(crate) fn enabled_since(&self, account: &str) -> Option<Duration> {
+        let now = self.world.elapsed();
+        self.with(|guardduty| guardduty.members.get(account)?.enabled_since(now))
+    }
 }

@@ -26,8 +26,13 @@ Faults
                                    SendMessageBatch: the entries in Failed)
     delay=MILLIS                   the normal answer, later
     drop, drop-after               the connection drops before or after the effect
-    garbage, empty                 the effect takes place, the body is unreadable or missing
+    garbage, empty, empty-chunked  the effect takes place, the body is unreadable or missing (and of
+                                   an unknown length)
+    bare                           the effect takes place, the body is {}
     no-unprocessed                 the effect takes place, unprocessedAccounts is left out
+  An error can say where it has its code and its text, for answers that a service writes otherwise:
+    :code-in=header|__type|code|nowhere   in x-amzn-errortype, in a member of the body, or nowhere
+    :text-in=message|Message|html         in a member of the body, or in a page of HTML
   first=N strikes N calls only, from=N strikes from the N-th call on. @/ACCOUNT is an account in
   every Region.
 
@@ -37,7 +42,9 @@ Examples
   cargo local EVENT.json --fault 'CreateMembers@eu-west-1:error=403/AccessDeniedException/not authorized'
   cargo local EVENT.json --fault 'CreateMembers@eu-west-1/444455556666:unprocessed=Some new text'
   cargo local EVENT.json --fault 'DescribeAccount:error=400/TooManyRequestsException' --fault ListDetectors:delay=2500
+  cargo local EVENT.json --fault 'GetMembers:error=400/Throttling/Rate exceeded:code-in=nowhere:text-in=Message'
   cargo local EVENT.json --fault GetMembers:drop:from=2 --show-logs
+  cargo local EVENT.json --enables-after 90 --member-status Invited --drive
   cargo local EVENT.json --env REGIONS=eu-west-1 --env EXCLUDED_ACCOUNTS=555566667777
   cargo local --accounts 444455556666,555566667777
   cargo local reconcile --accounts 1000 --missing 3%
@@ -163,6 +170,16 @@ pub(crate) struct CloudArguments {
     /// How long every call takes, in milliseconds
     #[arg(long, value_name = "MILLIS", default_value = "20")]
     latency: u64,
+    /// How long a new member is `Created` before it is `Enabled`; with --auto-enable, how long after its account joined
+    /// GuardDuty adds it
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    enables_after: Option<Duration>,
+    /// What a new member is instead of `Created`, such as `Invited`; without --enables-after it stays so
+    #[arg(long, value_name = "WORD")]
+    member_status: Option<String>,
+    /// Which accounts GuardDuty makes members by itself: that of the sample events, which joins at the start, or all
+    #[arg(long, value_name = "new|all", value_parser = ["new", "all"])]
+    auto_enable: Option<String>,
 }
 
 /// How the function is run.
@@ -189,9 +206,22 @@ pub(crate) struct Shown {
 
 impl CloudArguments {
     pub(crate) fn setup(&self) -> Setup {
+        let mut guardduty = Setup::default().guardduty;
+        guardduty.enables_after = self.enables_after.unwrap_or_default();
+        guardduty.auto_enable_after = guardduty.enables_after;
+        if let Some(which) = &self.auto_enable {
+            guardduty.auto_enable = which.to_uppercase();
+        }
+        if let Some(status) = &self.member_status {
+            guardduty.first_status.clone_from(status);
+            if self.enables_after.is_none() {
+                guardduty.final_status = status.clone().into();
+            }
+        }
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Setup {
             regions: self.regions.clone(),
+            guardduty,
             latency: Duration::from_millis(self.latency),
             epoch: Epoch(since_1970),
             ..Setup::default()
@@ -304,6 +334,33 @@ mod tests {
         assert!(reconciling(&["--accounts", "0"]).is_err());
         assert!(reconciling(&["--accounts", "50001"]).is_err());
         assert!(reconciling(&["--missing", "101%"]).is_err());
+    }
+
+    #[test]
+    fn new_members_take_their_time_and_have_a_status_as_the_command_line_says() {
+        for (options, after, first, last, auto_enable) in [
+            (&[][..], 0, "Created", "Enabled", "NONE"),
+            (&["--enables-after", "90"], 90, "Created", "Enabled", "NONE"),
+            (&["--member-status", "Invited"], 0, "Invited", "Invited", "NONE"),
+            (
+                &["--member-status", "Invited", "--enables-after", "90"],
+                90,
+                "Invited",
+                "Enabled",
+                "NONE",
+            ),
+            (&["--auto-enable", "new", "--enables-after", "5"], 5, "Created", "Enabled", "NEW"),
+            (&["--auto-enable", "all"], 0, "Created", "Enabled", "ALL"),
+        ] {
+            let guardduty =
+                parsed(&[&["event.json"], options].concat()).unwrap().cloud.setup().guardduty;
+            let after = Duration::from_secs(after);
+            assert_eq!([guardduty.enables_after, guardduty.auto_enable_after], [after; 2]);
+            assert_eq!(guardduty.first_status, first);
+            assert_eq!(guardduty.final_status, last);
+            assert_eq!(guardduty.auto_enable, auto_enable);
+        }
+        assert!(parsed(&["event.json", "--auto-enable", "some"]).is_err());
     }
 
     #[test]
