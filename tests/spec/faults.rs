@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::world::{OPERATIONS, World, bare, error, internal_error, operator, unprocessed};
-use local_aws::{Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup};
+use local_aws::{CodeIn, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup, Shape, TextIn};
 use serde_json::json;
 
 /// An account whose e-mail address GuardDuty refuses, so that dead letters are sent too.
@@ -30,6 +30,9 @@ fn world() -> World {
     for region in &setup.regions {
         world.region(region).set_member(OTHER_ACCOUNT, "Disabled");
     }
+    // One Region is instant, the other takes its time, and longer for more accounts.
+    world.region("us-east-1").enables_after(Duration::from_secs(3));
+    world.region("us-east-1").takes_per_account(Duration::from_millis(200));
     world.fault(
         Fault::always("CreateMembers", internal_error())
             .in_region("us-east-1")
@@ -42,6 +45,12 @@ fn world() -> World {
 
 fn faults() -> Vec<(&'static str, FaultKind)> {
     let coded = |status, code| error(status, code, "a fault");
+    let odd = |code, text| FaultKind::OddError {
+        status: 400,
+        code: Some("NeverHeardOf".to_owned()),
+        message: "a fault".to_owned(),
+        shape: Shape { code, text },
+    };
     let itself = "an account cannot become a member of itself";
     vec![
         ("throttled with a code", coded(400, "ThrottlingException")),
@@ -52,6 +61,13 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
         ("400 without a code", bare(400)),
         ("403", coded(403, "AccessDeniedException")),
         ("403, Region not enabled", coded(403, "UnrecognizedClientException")),
+        (
+            "403, a signature from before a freeze",
+            error(403, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
+        ),
+        ("403, never seen", coded(403, "NeverHeardOf")),
+        ("400, code in the body", odd(CodeIn::Type, TextIn::Capitalized)),
+        ("400, a page of HTML", odd(CodeIn::Nowhere, TextIn::Html)),
         ("500", coded(500, "InternalServerErrorException")),
         ("503", bare(503)),
         ("timeout", FaultKind::Delay(Duration::from_mins(10))),
@@ -60,6 +76,8 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
         ("dropped after", FaultKind::Drop { effect: true }),
         ("garbage body", FaultKind::Garbage),
         ("empty body", FaultKind::Empty),
+        ("empty body of unknown length", FaultKind::EmptyChunked),
+        ("{}", FaultKind::Bare),
         ("missing unprocessedAccounts", FaultKind::WithoutUnprocessedAccounts),
         ("all unprocessed, known text", internal_error()),
         ("all unprocessed, new text", unprocessed("Never seen before")),

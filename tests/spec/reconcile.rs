@@ -497,6 +497,10 @@ fn faults() -> Vec<FaultKind> {
         FaultKind::Drop { effect: true },
         FaultKind::Garbage,
         FaultKind::Empty,
+        FaultKind::EmptyChunked,
+        FaultKind::Bare,
+        error(403, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
+        error(403, "NeverHeardOf", "a fault"),
         FaultKind::WithoutUnprocessedAccounts,
         internal_error(),
     ]
@@ -506,6 +510,8 @@ fn faults() -> Vec<FaultKind> {
 fn world_with_a_gap() -> World {
     let setup = organization(60, 2);
     let world = world_of(&setup, &[("RESUME_SUSPENDED_MEMBERS", "true")]);
+    world.region(HERE).enables_after(Duration::from_secs(3));
+    world.region(HERE).lists_late_by(Duration::from_secs(5));
     world.region(HERE).set_member(&id(0), "Enabled");
     world.region(HERE).set_member(&id(1), "Disabled");
     world

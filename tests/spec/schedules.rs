@@ -60,7 +60,8 @@ struct Arrival {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let organization = (1..=REGIONS.len(), select(vec![0, 45, 600]), any::<bool>(), any::<bool>());
+    let organization =
+        (1..=REGIONS.len(), select(vec![0, 3, 45, 600]), any::<bool>(), any::<bool>());
     let accounts = prop::collection::vec(plan(), 1..=IDS.len());
     let events = prop::collection::vec(arrival(), 1..6);
     let faults = prop::collection::vec(fault(), 0..5);
@@ -128,6 +129,10 @@ fn fault() -> impl Strategy<Value = Fault> {
         FaultKind::Drop { effect: true },
         FaultKind::Garbage,
         FaultKind::Empty,
+        FaultKind::EmptyChunked,
+        FaultKind::Bare,
+        coded(403, "NeverHeardOf"),
+        error(403, "InvalidSignatureException", "Signature expired"),
         FaultKind::WithoutUnprocessedAccounts,
         internal_error(),
         unprocessed("must first enable GuardDuty"),
