@@ -408,7 +408,7 @@ mod tests {
     /// The forms in which a text is around an address, or around a text in another form.
     const FORMS: [fn(&str) -> String; 21] = [
         |x| format!("BAD ADDRESS {x} GIVEN"),
-        |x| format!("{x}"),
+        ToString::to_string,
         |x| format!("A <{x}>, B <{x}>; C"),
         |x| format!("{x},{x};{x}"),
         |x| format!("({x})[{x}]'{x}'`{x}`"),
