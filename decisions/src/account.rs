@@ -7,6 +7,8 @@ use core::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::redacted::Redacted;
+
 /// A 12-digit AWS account id.
 ///
 /// ```
@@ -63,10 +65,13 @@ impl Serialize for AccountId {
 pub struct Email(String);
 
 impl Email {
-    /// The address, unless the text is masked as by CloudTrail (`"****"`) or is not an address.
+    /// The address, unless the text is not one, or CloudTrail has masked it: all of it, or the part before or after its
+    /// `@`, is asterisks alone (`"****"`).
     #[must_use]
     pub fn unmasked(text: &str) -> Option<Self> {
-        (text.contains('@') && !text.contains("**")).then(|| Self(text.to_owned()))
+        let (local, domain) = text.rsplit_once('@')?;
+        let is_masked = |part: &str| part.chars().all(|c| c == '*');
+        (!is_masked(local) && !is_masked(domain)).then(|| Self(text.to_owned()))
     }
 
     /// The address in clear, for the request to GuardDuty.
@@ -105,7 +110,7 @@ impl fmt::Debug for Email {
 }
 
 /// An account's `State` in Organizations, or its older `Status`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum State {
     /// In use: the only state that is enrolled.
     Active,
@@ -119,6 +124,21 @@ pub enum State {
     Closed,
     /// A state that this version does not know, or none at all.
     Unknown(String),
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "Active",
+            Self::PendingActivation => "PendingActivation",
+            Self::Suspended => "Suspended",
+            Self::PendingClosure => "PendingClosure",
+            Self::Closed => "Closed",
+            Self::Unknown(name) => {
+                return f.debug_tuple("Unknown").field(&Redacted::new(name)).finish();
+            }
+        })
+    }
 }
 
 /// An account as Organizations describes it.
@@ -163,11 +183,25 @@ mod tests {
 
     #[test]
     fn a_masked_address_is_not_an_address() {
-        assert_eq!(Email::unmasked("****"), None);
-        assert_eq!(Email::unmasked("**@example.com"), None);
-        assert_eq!(Email::unmasked(""), None);
-        let email = Email::unmasked("a@example.com").unwrap();
-        assert_eq!(email.expose(), "a@example.com");
+        for masked in
+            ["****", "**@example.com", "****@****", "a@****", "*", "", "@", "a@", "@example.com"]
+        {
+            assert_eq!(Email::unmasked(masked), None, "{masked}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_asterisks_is_an_address() {
+        for address in [
+            "a@example.com",
+            "a**b@example.com",
+            "**a@example.com",
+            "a****@example.com",
+            "\"*@*\"@example.com",
+        ] {
+            let email = Email::unmasked(address);
+            assert_eq!(email.as_ref().map(Email::expose), Some(address));
+        }
     }
 
     #[test]
@@ -175,6 +209,8 @@ mod tests {
         let account =
             Account { state: State::Active, email: Email::unmasked("secret@example.com") };
         assert_eq!(format!("{account:?}"), "Account { state: Active, email: Some(<e-mail>) }");
+        let odd = Account { state: State::Unknown("secret@example.com".to_owned()), email: None };
+        assert_eq!(format!("{odd:?}"), "Account { state: Unknown(\"<e-mail>\"), email: None }");
     }
 
     #[test]
