@@ -31,7 +31,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::body::{Body, Redriven};
-use crate::event::{NewAccount, NewAccounts};
+use crate::event::{Ignored, NewAccount, NewAccounts};
 use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::pair::{Pair, PairOutcomes, Pairs};
@@ -73,8 +73,8 @@ pub enum Wanted {
     Pair(Pair),
     /// Accounts in every Region.
     Everywhere(Vec<NewAccount>),
-    /// None, and why: a redriven event that names no account to enroll.
-    Nothing(String),
+    /// None: a redriven event that names no account to enroll.
+    Nothing(Ignored),
 }
 
 impl Request {
@@ -134,7 +134,7 @@ impl Request {
         request_id: &str,
     ) -> Self {
         let (wanted, event_id, event_time) = match event {
-            Redriven::Nothing(why) => (Wanted::Nothing(why), None, None),
+            Redriven::Nothing(ignored) => (Wanted::Nothing(ignored), None, None),
             Redriven::NewAccounts(new) => {
                 (Wanted::Everywhere(new.accounts), new.event_id, new.time)
             }
