@@ -47,9 +47,10 @@ impl Handler {
     async fn answer(&self, event: Event, invocation: &Invocation) -> Result<Value, Error> {
         let (enroller, queues) = (&self.enroller, &self.queues);
         match event {
-            Event::Ignored(why) => {
-                logs::ignored(&why);
-                Ok(reply::ignored(&why))
+            Event::Ignored(ignored) => {
+                logs::ignored(&ignored);
+                metrics::ignored(&ignored);
+                Ok(reply::ignored(&ignored.why))
             }
             Event::NewAccounts(new) => enroll::run(enroller, queues, new, invocation).await,
             Event::Batch(messages) => {

@@ -14,6 +14,9 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     metrics::start()?;
     match Configuration::read(variable) {
         Ok(configuration) => {
+            for region in configuration.unknown_regions() {
+                tracing::warn!(%region, "REGIONS names a Region that this version does not know");
+            }
             runtime::serve(Handler::new(configuration, &aws::load().await)).await?;
             Ok(ExitCode::SUCCESS)
         }

@@ -226,6 +226,25 @@ async fn a_wrong_configuration_fails_at_start_and_tells_lambda_every_variable() 
 }
 
 #[tokio::test]
+async fn a_region_and_an_event_that_are_newer_than_the_program_are_warnings() {
+    let joined = json!({"detail": {
+        "eventSource": "organizations.amazonaws.com", "eventName": "AccountJoinedOrganization"}});
+    let redriven = json!({"Records": [{
+        "eventSource": "aws:sqs", "messageId": "m", "body": joined.to_string()}]});
+    let run =
+        run(&cloud_with([]), &[("REGIONS", "eu-west-1,me-west-1")], &[joined, redriven]).await;
+    let line = run.line("REGIONS names a Region that this version does not know");
+    assert_eq!((&line["level"], &line["region"]), (&json!("WARN"), &json!("me-west-1")));
+    let message = "event ignored: an account may have joined, and the next reconcile finds it";
+    let lines = run.lines_with("message", message);
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line["level"] == "WARN"));
+    assert!(run.replies[0].as_ref().unwrap()["ignored"].is_string());
+    let counted = run.lines().into_iter().filter(|line| line["UnknownAnswers"] == 1).count();
+    assert_eq!(counted, 2);
+}
+
+#[tokio::test]
 async fn an_authority_that_is_not_trusted_is_an_error_that_names_the_trust_store() {
     let authority = TestAuthority::new().unwrap();
     let stranger = TestAuthority::new().unwrap();

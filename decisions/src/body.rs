@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 
 use serde_json::Value;
 
-use crate::event::{Event, NewAccounts};
+use crate::event::{Event, Ignored, NewAccounts};
 use crate::queued_pair::{self, QueuedPair};
 use crate::redacted::Redacted;
 use crate::timestamp::Timestamp;
@@ -23,7 +23,7 @@ pub(crate) enum Body {
 /// What a redriven event asks for.
 pub(crate) enum Redriven {
     NewAccounts(NewAccounts),
-    Nothing(String),
+    Nothing(Ignored),
 }
 
 impl Body {
@@ -63,7 +63,7 @@ impl Redriven {
     fn of(event: &Value) -> Result<Self, String> {
         match Event::of(event).map_err(|error| error.to_string())? {
             Event::NewAccounts(new) => Ok(Self::NewAccounts(new)),
-            Event::Ignored(why) => Ok(Self::Nothing(why)),
+            Event::Ignored(ignored) => Ok(Self::Nothing(ignored)),
             Event::Batch(_) => Err("the body is itself a batch of messages".to_owned()),
             Event::Reconcile(_) => Err("a reconcile request is not for the retry queue".to_owned()),
         }

@@ -102,6 +102,15 @@ impl Configuration {
             _ => Err(InvalidConfiguration { problems: reader.problems }),
         }
     }
+
+    /// The Regions of `REGIONS` that this version does not know: newer than it, or misspelt all the same.
+    pub fn unknown_regions(&self) -> impl Iterator<Item = &Region> {
+        let listed = match &self.coverage {
+            Coverage::All => None,
+            Coverage::Listed(regions) => Some(regions.iter()),
+        };
+        listed.into_iter().flatten().filter(|region| Region::known(region.as_str()).is_none())
+    }
 }
 
 /// Reads variables and collects what is wrong with them.
@@ -155,10 +164,12 @@ fn coverage(value: &str) -> Result<Coverage, String> {
     value
         .split(',')
         .map(|name| {
-            Region::known(name.trim()).ok_or_else(|| {
+            Region::typed(name.trim()).map_err(|nearest| {
+                let hint = nearest.map(|nearest| format!("; did you mean {nearest}?"));
                 format!(
-                    "{:?} is not a Region with GuardDuty; expected `all` or names such as `eu-west-1,us-east-1`",
-                    Redacted::new(name.trim())
+                    "{:?} is not the name of a Region{}; expected `all` or names such as `eu-west-1,us-east-1`",
+                    Redacted::new(name.trim()),
+                    hint.unwrap_or_default()
                 )
             })
         })
@@ -248,6 +259,63 @@ mod tests {
         assert_eq!(configuration.coverage, Coverage::Listed(Arc::new(regions.into())));
         assert_eq!(configuration.excluded.len(), 2);
         assert!(configuration.resume_suspended);
+    }
+
+    #[test]
+    fn regions_of_every_partition_are_known() {
+        for known in [
+            "eusc-de-east-1",
+            "us-gov-west-1",
+            "cn-northwest-1",
+            "us-iso-east-1,us-iso-west-1",
+            "us-isob-east-1",
+            "eu-isoe-west-1",
+            "us-isof-south-1 , us-isof-east-1",
+        ] {
+            let configuration = read(&[("REGIONS", Some(known))]).unwrap();
+            assert_eq!(configuration.unknown_regions().count(), 0, "{known}");
+        }
+    }
+
+    #[test]
+    fn a_region_newer_than_the_program_does_not_stop_it() {
+        for new in ["me-west-1", "sa-west-1", "eu-north-2", "us-isob-west-1", "ap-southeast-12"] {
+            let regions = format!("eu-west-1,{new}");
+            let configuration = read(&[("REGIONS", Some(&regions))]).unwrap();
+            let unknown: Vec<_> = configuration.unknown_regions().map(Region::as_str).collect();
+            assert_eq!(unknown, [new]);
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_a_regions_stops_the_program_with_the_nearest_that_is_known() {
+        for (name, nearest) in [
+            ("eu-wset-1", Some("eu-west-1")),
+            ("eu-wst-1", Some("eu-west-1")),
+            ("EU-WEST-1", Some("eu-west-1")),
+            ("euwest1", Some("eu-west-1")),
+            ("eu_west_1", Some("eu-west-1")),
+            ("eu-west-1a", Some("eu-west-1")),
+            ("eu-west", Some("eu-west-1")),
+            ("eu-west-0", Some("eu-west-1")),
+            ("eu-west-01", Some("eu-west-1")),
+            ("eu-west-100", Some("eu-west-1")),
+            ("us-gov-wets-1", Some("us-gov-west-1")),
+            ("eusc-dr-east-1", Some("eusc-de-east-1")),
+            ("us-west-2-lax-1", None),
+            ("global", None),
+            ("Frankfurt, Germany", None),
+            ("evil.example.com/eu-west-1", None),
+        ] {
+            let error = read(&[("REGIONS", Some(name))]).unwrap_err();
+            assert!(error.contains("is not the name of a Region"), "{error}");
+            match nearest {
+                Some(nearest) => {
+                    assert!(error.contains(&format!("did you mean {nearest}?")), "{error}");
+                }
+                None => assert!(!error.contains("did you mean"), "{error}"),
+            }
+        }
     }
 
     #[test]

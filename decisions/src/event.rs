@@ -2,6 +2,7 @@
 //! member that only they have, events by `eventSource` and `eventName` alone.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -21,12 +22,21 @@ const MAX_ACCOUNTS_PER_CALL: usize = 100;
 pub enum Event {
     /// Accounts are to be enrolled in every Region.
     NewAccounts(NewAccounts),
-    /// A known event that names no account to enroll, and why.
-    Ignored(String),
+    /// A known event that names no account to enroll.
+    Ignored(Ignored),
     /// A batch of the retry queue.
     Batch(Vec<Message>),
     /// The whole organization is to be compared with GuardDuty.
     Reconcile(Reconcile),
+}
+
+/// An event that names no account to enroll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// Why there is nothing to enroll.
+    pub why: String,
+    /// Whether the event has a layout that this version knows. Without, an account may have joined unseen.
+    pub layout_known: bool,
 }
 
 /// What a reconcile is asked to do.
@@ -196,10 +206,15 @@ fn from_event_bridge(
     let source = name(detail, "eventSource")?;
     let event_name = name(detail, "eventName")?;
     let found = match (source, event_name) {
-        (ORGANIZATIONS, "CreateAccountResult") => created(&details(detail)?)?,
-        (ORGANIZATIONS, "AccountJoinedOrganization") => {
-            Found::Account(joined_organization(&details(detail)?)?)
+        (ORGANIZATIONS, "AccountJoinedOrganization") => joined_organization(event, detail)?,
+        (ORGANIZATIONS, "CreateAccountResult")
+        | (CONTROL_TOWER, "CreateManagedAccount" | "UpdateManagedAccount")
+            if is_api_call(event, detail) =>
+        {
+            let name = quoted(event_name);
+            nothing(format!("{name} of {source} is an API call; the service event follows"))
         }
+        (ORGANIZATIONS, "CreateAccountResult") => created(&details(detail)?)?,
         (CONTROL_TOWER, "CreateManagedAccount") => {
             managed(&details(detail)?, "createManagedAccountStatus")?
         }
@@ -207,7 +222,7 @@ fn from_event_bridge(
             managed(&details(detail)?, "updateManagedAccountStatus")?
         }
         (ORGANIZATIONS | CONTROL_TOWER, other) => {
-            Found::Nothing(format!("{} of {source} is not the join of an account", quoted(other)))
+            nothing(format!("{} of {source} is not the join of an account", quoted(other)))
         }
         _ => {
             return Err(InvalidEvent(format!(
@@ -218,7 +233,7 @@ fn from_event_bridge(
         }
     };
     Ok(match found {
-        Found::Nothing(why) => Event::Ignored(why),
+        Found::Nothing(ignored) => Event::Ignored(ignored),
         Found::Account(account) => Event::NewAccounts(NewAccounts {
             accounts: vec![account],
             event_id: text(event, "id"),
@@ -239,8 +254,27 @@ fn time(event: &Map<String, Value>, key: &str) -> Option<Timestamp> {
 /// What a known event says.
 enum Found {
     Account(NewAccount),
-    /// There is nothing to enroll, and why.
-    Nothing(String),
+    Nothing(Ignored),
+}
+
+fn nothing(why: String) -> Found {
+    Found::Nothing(Ignored { why, layout_known: true })
+}
+
+/// Control Tower logs an API call under the name of its service event. An API call has no details.
+fn is_api_call(event: &Map<String, Value>, detail: &Map<String, Value>) -> bool {
+    let is_empty = match detail.get("serviceEventDetails") {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Object(object)) => object.is_empty(),
+        Some(_) => false,
+    };
+    let is = |object: &Map<String, Value>, key, kind| {
+        object.get(key).and_then(Value::as_str).map(|text| text == kind)
+    };
+    let by_type = is(detail, "eventType", "AwsApiCall");
+    let by_detail_type = is(event, "detail-type", "AWS API Call via CloudTrail");
+    is_empty && by_type.or(by_detail_type).unwrap_or(false)
 }
 
 /// `serviceEventDetails`: an object, or the same as a JSON string, as some pipelines hand it on.
@@ -260,39 +294,96 @@ fn joined(object: &Map<String, Value>, path: &str) -> Result<NewAccount, Invalid
     Ok(NewAccount { id: account_id(id, &format!("{path}.accountId"))?, email: email(object) })
 }
 
-/// The layout of this event is not published: the id is looked for in the details themselves, then one level
-/// below. More than one id is an error, never a choice.
-fn joined_organization(details: &Map<String, Value>) -> Result<NewAccount, InvalidEvent> {
-    let here = |object: &Map<String, Value>| -> Vec<(Value, Option<Email>)> {
-        let ids = ["accountId", "memberAccountId"];
-        let ids = ids.iter().filter_map(|key| object.get(*key));
-        ids.map(|id| (id.clone(), email(object))).collect()
-    };
-    let mut candidates = here(details);
-    if candidates.is_empty() {
-        candidates = details.values().filter_map(Value::as_object).flat_map(here).collect();
-    }
-    let path = "serviceEventDetails.accountId";
-    let mut found: Option<NewAccount> = None;
-    for (value, email) in candidates {
-        let id = account_id(&value, path)?;
-        match &found {
-            Some(other) if other.id != id => {
-                return Err(InvalidEvent(format!(
-                    "serviceEventDetails names two accounts, {} and {id}",
-                    other.id
-                )));
-            }
-            Some(_) => {}
-            None => found = Some(NewAccount { id, email }),
+/// How deep below `detail` an account id is looked for, in objects, lists and texts of JSON.
+const DEEPEST: usize = 6;
+
+/// The layout of this event is not published: the id is looked for everywhere. The management account is never taken,
+/// and more than one id is an error, never a choice.
+fn joined_organization(
+    event: &Map<String, Value>,
+    detail: &Map<String, Value>,
+) -> Result<Found, InvalidEvent> {
+    let mut search = Search::default();
+    search.object("", detail, DEEPEST);
+    let id = |object: &Map<String, Value>, key| object.get(key).and_then(id_of);
+    let management = [id(detail, "recipientAccountId"), id(event, "account")];
+    search.others.extend(management.into_iter().flatten());
+    let mut found = search.candidates;
+    found.retain(|account| !search.others.contains(&account.id));
+    // The caller is the management account too, unless it is another one: then it may be the account that joined.
+    let caller = detail.get("userIdentity").and_then(Value::as_object);
+    if let Some(caller) = caller.and_then(|caller| id(caller, "accountId")) {
+        let is_management = management == [None; 2];
+        if is_management || found.iter().any(|account| account.id != caller) {
+            found.retain(|account| account.id != caller);
         }
     }
-    found.ok_or_else(|| {
-        InvalidEvent(
-            "serviceEventDetails names no account: expected accountId or memberAccountId"
+    let mut found = found.into_iter();
+    let Some(account) = found.next() else {
+        return Ok(Found::Nothing(Ignored {
+            why: "AccountJoinedOrganization names no account that joined: its layout is unknown"
                 .to_owned(),
-        )
-    })
+            layout_known: false,
+        }));
+    };
+    match found.find(|other| other.id != account.id) {
+        None => Ok(Found::Account(account)),
+        Some(other) => Err(InvalidEvent(format!(
+            "AccountJoinedOrganization names two accounts, {} and {}",
+            account.id, other.id
+        ))),
+    }
+}
+
+/// The account ids of an event whose layout is not known.
+#[derive(Default)]
+struct Search {
+    candidates: Vec<NewAccount>,
+    /// Accounts that are named as something else than the one that joined.
+    others: BTreeSet<AccountId>,
+}
+
+impl Search {
+    fn object(&mut self, name: &str, object: &Map<String, Value>, depth: usize) {
+        for (key, value) in object {
+            let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+            let key = key.to_ascii_lowercase();
+            let is_id = match key.as_str() {
+                "accountid" | "memberaccountid" | "account" | "memberaccount" => true,
+                "id" => matches!(name, "account" | "accounts" | "memberaccount"),
+                _ => false,
+            };
+            let of_another = ["management", "master", "govcloud"].iter().any(|w| key.contains(w));
+            if key == "useridentity" {
+                continue;
+            }
+            if of_another && key.contains("account") {
+                let inside = value.as_object().into_iter().flat_map(Map::values);
+                self.others.extend(inside.chain([value]).filter_map(id_of));
+            } else if let Some(id) = id_of(value).filter(|_| is_id) {
+                self.candidates.push(NewAccount { id, email: email(object) });
+            } else {
+                self.value(&key, value, depth);
+            }
+        }
+    }
+
+    fn value(&mut self, name: &str, value: &Value, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        match value {
+            Value::Object(inside) => self.object(name, inside, depth),
+            Value::Array(items) => items.iter().for_each(|item| self.value(name, item, depth)),
+            Value::String(text) if text.trim_start().starts_with('{') => {
+                let parsed = serde_json::from_str(text).unwrap_or(Value::Null);
+                self.value(name, &parsed, depth);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn id_of(value: &Value) -> Option<AccountId> {
+    value.as_str()?.parse().ok()
 }
 
 /// A failed creation has no account, and nobody here can mend it.
@@ -324,7 +415,7 @@ fn has_failed(status: &Map<String, Value>) -> bool {
 fn failure(status: &Map<String, Value>, why: &str) -> Found {
     let why = status.get(why).and_then(Value::as_str);
     let why = Redacted::new(why.unwrap_or("no reason given"));
-    Found::Nothing(format!("no account came of it: {why}"))
+    nothing(format!("no account came of it: {why}"))
 }
 
 fn email(object: &Map<String, Value>) -> Option<Email> {

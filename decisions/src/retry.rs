@@ -32,7 +32,7 @@ use core::time::Duration;
 
 use crate::body::{Body, Redriven};
 use crate::enrollment::Before;
-use crate::event::{NewAccount, NewAccounts};
+use crate::event::{Ignored, NewAccount, NewAccounts};
 use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::pair::{Pair, PairOutcomes, Pairs};
@@ -74,8 +74,8 @@ pub enum Wanted {
     Pair(Pair, Before),
     /// Accounts in every Region.
     Everywhere(Vec<NewAccount>),
-    /// None, and why: a redriven event that names no account to enroll.
-    Nothing(String),
+    /// None: a redriven event that names no account to enroll.
+    Nothing(Ignored),
 }
 
 impl Request {
@@ -138,7 +138,7 @@ impl Request {
         request_id: &str,
     ) -> Self {
         let (wanted, event_id, event_time) = match event {
-            Redriven::Nothing(why) => (Wanted::Nothing(why), None, None),
+            Redriven::Nothing(ignored) => (Wanted::Nothing(ignored), None, None),
             Redriven::NewAccounts(new) => {
                 (Wanted::Everywhere(new.accounts), new.event_id, new.time)
             }

@@ -20,12 +20,11 @@ impl Roster {
     pub fn of(listed: BTreeMap<AccountId, Account>, configuration: &Configuration) -> Self {
         let mut roster = Self::default();
         for (id, account) in listed {
+            let enrollable =
+                id != configuration.administrator && !configuration.excluded.contains(&id);
             let unknown = matches!(account.state, State::Unknown(_));
-            roster.of_unknown_state += usize::from(unknown);
-            let wanted = account.state == State::Active
-                && id != configuration.administrator
-                && !configuration.excluded.contains(&id);
-            if wanted {
+            roster.of_unknown_state += usize::from(enrollable && unknown);
+            if enrollable && account.state == State::Active {
                 roster.expected.push((id, account.email));
             } else {
                 roster.others.insert(id);
@@ -62,7 +61,7 @@ impl Roster {
     }
 
     /// How many accounts have a state that this version does not know, so that nobody can say whether they should be
-    /// members.
+    /// members. The administrator and the excluded should not in any state.
     #[must_use]
     pub fn of_unknown_state(&self) -> usize {
         self.of_unknown_state
@@ -121,6 +120,19 @@ mod tests {
         assert_eq!(expected, [id("444444444444")]);
         assert_eq!(roster.listed(), 9);
         assert_eq!(roster.of_unknown_state(), 2);
+    }
+
+    #[test]
+    fn the_state_of_an_account_that_is_never_enrolled_does_not_matter() {
+        let unknown = || State::Unknown("NEW".to_owned());
+        let roster = roster(&[
+            (ADMINISTRATOR, unknown()),
+            (EXCLUDED, unknown()),
+            ("444444444444", State::Active),
+        ]);
+        assert_eq!(roster.of_unknown_state(), 0);
+        assert_eq!(roster.listed(), 3);
+        assert!(roster.knows(id(ADMINISTRATOR)) && roster.knows(id(EXCLUDED)));
     }
 
     #[test]

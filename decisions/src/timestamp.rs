@@ -1,4 +1,4 @@
-//! A moment, read and written as RFC 3339 in UTC.
+//! A moment, read and written as RFC 3339 in UTC. The reader takes any separator of date and time.
 
 use core::fmt;
 use core::str::FromStr;
@@ -12,9 +12,12 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(UtcDateTime);
 
-/// The text is not an RFC 3339 time.
+/// The first year that is believed: AWS began then.
+const FIRST_YEAR: i32 = 2006;
+
+/// The text is not an RFC 3339 time, or one before 2006.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected an RFC 3339 time such as 2026-05-28T20:26:40Z")]
+#[error("expected an RFC 3339 time since 2006 such as 2026-05-28T20:26:40Z")]
 pub struct NotATimestamp;
 
 impl Timestamp {
@@ -45,8 +48,8 @@ impl FromStr for Timestamp {
     type Err = NotATimestamp;
 
     fn from_str(text: &str) -> Result<Self, NotATimestamp> {
-        let time = UtcDateTime::parse(text, &Rfc3339);
-        time.map(Self).map_err(|_| NotATimestamp)
+        let time = UtcDateTime::parse(text, &Rfc3339).map_err(|_| NotATimestamp)?;
+        if time.year() < FIRST_YEAR { Err(NotATimestamp) } else { Ok(Self(time)) }
     }
 }
 
@@ -98,6 +101,20 @@ mod tests {
         for text in ["", "May 28, 2026", "2026-05-28", "2026-13-28T20:26:40Z"] {
             assert_eq!(text.parse::<Timestamp>(), Err(NotATimestamp), "{text}");
         }
+    }
+
+    #[test]
+    fn a_blank_may_stand_between_date_and_time() {
+        assert_eq!(time("2026-11-25 15:53:47Z").to_string(), "2026-11-25T15:53:47Z");
+    }
+
+    #[test]
+    fn a_moment_before_aws_began_is_not_a_timestamp() {
+        for text in ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2005-12-31T23:59:59.9Z"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATimestamp), "{text}");
+        }
+        assert_eq!(time("2006-01-01T00:00:00Z").to_string(), "2006-01-01T00:00:00Z");
+        assert!("2006-01-01T01:00:00+02:00".parse::<Timestamp>().is_err());
     }
 
     #[test]

@@ -8,14 +8,14 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use decisions::message::Message;
 use decisions::queued_pair::QueuedPair;
 use decisions::region::Region;
-use decisions::retry::{Disposition, Request};
+use decisions::retry::{Disposition, Request, Wanted};
 use tokio::time::Instant;
 
 use crate::aws::sqs::Queues;
 use crate::enroll::all_regions::Enroller;
 use crate::invocation::Invocation;
 use crate::jobs::attempt::{attempt, send_dead_letters};
-use crate::observe::logs;
+use crate::observe::{logs, metrics};
 
 /// The most pairs per invocation. Ours: at the processor share of 128 MB they take some seconds beside AWS's own time; a
 /// batch of redriven events can name 34,000.
@@ -96,7 +96,10 @@ fn read<'a>(
     for message in messages {
         match Request::read(message, &invocation.request_id) {
             Ok(request) => {
-                logs::asks_for_nothing(&request);
+                if let Wanted::Nothing(ignored) = &request.wanted {
+                    logs::ignored(ignored);
+                    metrics::ignored(ignored);
+                }
                 readable.0.push(message);
                 readable.1.push(request);
             }

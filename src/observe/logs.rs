@@ -5,26 +5,24 @@ use std::fmt::Display;
 
 use decisions::call_error::CallError;
 use decisions::enrollment::Answer;
+use decisions::event::Ignored;
 use decisions::pair::PairOutcomes;
 use decisions::queued_pair::QueuedPair;
 use decisions::reason::Reason;
 use decisions::redacted::Redacted;
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
-use decisions::retry::{Request, Wanted};
 use decisions::status::Status;
 use serde_json::json;
 use tracing::{error, info, warn};
 
 /// One line for an event that names no account to enroll.
-pub(crate) fn ignored(why: &str) {
-    info!(cause = why, "event ignored: it names no account to enroll");
-}
-
-/// The same for a message whose event names none.
-pub(crate) fn asks_for_nothing(request: &Request) {
-    if let Wanted::Nothing(why) = &request.wanted {
-        ignored(why);
+pub(crate) fn ignored(ignored: &Ignored) {
+    let cause = &ignored.why;
+    if ignored.layout_known {
+        info!(cause, "event ignored: it names no account to enroll");
+    } else {
+        warn!(cause, "event ignored: an account may have joined, and the next reconcile finds it");
     }
 }
 

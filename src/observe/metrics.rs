@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use decisions::event::Ignored;
 use decisions::pair::PairOutcomes;
 use decisions::reason::Reason;
 use decisions::report::Report;
@@ -27,7 +28,7 @@ const NOT_ENABLED: &str = "NotEnabled";
 const SECONDS_TO_PROTECTED: &str = "SecondsToProtected";
 /// Pairs that were sent to the dead-letter queue.
 const DEAD_LETTERS: &str = "DeadLetters";
-/// Pairs whose answer this version does not know.
+/// Pairs whose answer this version does not know, and events whose layout it does not.
 const UNKNOWN_ANSWERS: &str = "UnknownAnswers";
 /// Pairs that were throttled; in a reconcile, pages too.
 const THROTTLED: &str = "Throttled";
@@ -109,6 +110,11 @@ fn by_reason(reason: &'static str, count: u64) {
     if reason == Reason::Throttled.code() {
         counter!(THROTTLED).increment(count);
     }
+}
+
+/// Counts an event whose layout this version does not know.
+pub(crate) fn ignored(ignored: &Ignored) {
+    counter!(UNKNOWN_ANSWERS).increment(u64::from(!ignored.layout_known));
 }
 
 /// Reports the seconds that accounts took.

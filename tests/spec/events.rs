@@ -10,7 +10,7 @@ use local_aws::{NEW_ACCOUNT, OTHER_ACCOUNT};
 use serde_json::{Value, json};
 
 /// What each file in `events/` does: the accounts that it enrolls, or why it is ignored.
-const FILES: [(&str, Result<&[&str], &str>); 13] = [
+const FILES: [(&str, Result<&[&str], &str>); 14] = [
     ("create-account-result.json", Ok(&[NEW_ACCOUNT])),
     ("create-account-result-string-details.json", Ok(&[NEW_ACCOUNT])),
     ("account-joined-created.json", Ok(&[NEW_ACCOUNT])),
@@ -24,6 +24,12 @@ const FILES: [(&str, Result<&[&str], &str>); 13] = [
     (
         "create-gov-cloud-account-api-call.json",
         Err("\"CreateGovCloudAccount\" of organizations.amazonaws.com"),
+    ),
+    (
+        "controltower-create-managed-account-api-call.json",
+        Err(
+            "\"CreateManagedAccount\" of controltower.amazonaws.com is an API call; the service event follows",
+        ),
     ),
     ("move-account.json", Err("\"MoveAccount\" of organizations.amazonaws.com")),
     (
@@ -87,6 +93,31 @@ async fn neither_the_detail_type_nor_other_names_decide() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_of_an_events_two_times_that_can_be_is_taken() {
+    let good = "2026-11-25T15:53:40Z";
+    for (event_time, time, taken) in [
+        (json!("2026-11-25 15:53:47Z"), json!(good), json!("2026-11-25T15:53:47Z")),
+        (json!("2026-11-25T17:53:47+02:00"), json!(good), json!("2026-11-25T15:53:47Z")),
+        (json!("Nov 25, 2026 3:53:47 PM"), json!(good), json!(good)),
+        (json!(""), json!(good), json!(good)),
+        (json!(1_779_999_999), json!(good), json!(good)),
+        (json!(null), json!(good), json!(good)),
+        (json!("1970-01-01T00:00:00Z"), json!(good), json!(good)),
+        (json!("1970-01-01T00:00:00Z"), json!("0001-01-01T00:00:00Z"), json!(null)),
+    ] {
+        let mut created = event("create-account-result.json");
+        created["detail"]["eventTime"] = event_time.clone();
+        created["time"] = time.clone();
+        let world = World::with(&ONE_REGION);
+        world.region("eu-west-1").is_not_enabled();
+        world.invoke(&created).await.unwrap();
+        let records = [world.dead_letters(), world.retries()].concat();
+        assert!(!records.is_empty());
+        assert_eq!(records[0]["eventTime"], taken, "{event_time} {time}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_of_the_same_shape_from_another_source_is_an_error() {
     for (source, name) in [
         ("signup.amazonaws.com", "CreateAccount"),
@@ -112,44 +143,153 @@ async fn control_tower_that_failed_after_the_account_was_made_still_enrolls_it()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_account_of_a_joined_event_is_found_in_any_of_its_layouts() {
-    for details in [
-        json!({"accountId": NEW_ACCOUNT}),
-        json!({"memberAccountId": NEW_ACCOUNT}),
-        json!({"account": {"accountId": NEW_ACCOUNT}}),
-        json!({"joinStatus": {"memberAccountId": NEW_ACCOUNT}, "organization": {"id": "o-1"}}),
-        json!({"accountId": NEW_ACCOUNT, "memberAccountId": NEW_ACCOUNT}),
-        json!({"accountId": NEW_ACCOUNT, "managementAccountId": "111122223333"}),
+async fn an_api_call_with_the_name_of_a_service_event_is_ignored() {
+    for (file, name) in [
+        ("controltower-create-managed-account.json", "CreateManagedAccount"),
+        ("controltower-update-managed-account.json", "UpdateManagedAccount"),
+        ("create-account-result.json", "CreateAccountResult"),
     ] {
-        let mut joined = event("account-joined-created.json");
-        joined["detail"]["serviceEventDetails"] = details.clone();
-        let world = World::new();
-        world.invoke(&joined).await.unwrap_or_else(|error| panic!("{details}: {error}"));
-        assert!(world.is_enabled_everywhere(NEW_ACCOUNT), "{details}");
+        for details in [None, Some(json!(null)), Some(json!({})), Some(json!(""))] {
+            let mut call = event(file);
+            call["detail"]["eventType"] = json!("AwsApiCall");
+            let members = call["detail"].as_object_mut().unwrap();
+            members.remove("serviceEventDetails");
+            members.extend(details.map(|details| ("serviceEventDetails".to_owned(), details)));
+            let mut untyped = call.clone();
+            untyped["detail"].as_object_mut().unwrap().remove("eventType");
+            untyped["detail-type"] = json!("AWS API Call via CloudTrail");
+            for call in [call, untyped] {
+                let why = ignored(&call).await;
+                assert!(why.contains(name) && why.contains("is an API call"), "{call}: {why}");
+            }
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_joined_event_that_names_two_accounts_or_none_is_an_error_never_a_guess() {
-    for (details, expected) in [
-        (
-            json!({"accountId": NEW_ACCOUNT, "memberAccountId": OTHER_ACCOUNT}),
-            "names two accounts, 444455556666 and 555566667777",
-        ),
-        (
-            json!({"a": {"accountId": NEW_ACCOUNT}, "b": {"accountId": OTHER_ACCOUNT}}),
-            "names two accounts",
-        ),
-        (json!({"organizationId": "o-1"}), "names no account"),
-        (json!({"accountId": null}), "accountId is missing or null"),
-        (json!(null), "serviceEventDetails is missing or null"),
-        (json!("not json"), "serviceEventDetails (a string) is missing or null"),
-        (json!([1, 2]), "serviceEventDetails is a list of 2"),
+async fn a_service_event_without_details_is_an_error() {
+    let mut bare = event("controltower-create-managed-account.json");
+    bare["detail"].as_object_mut().unwrap().remove("serviceEventDetails");
+    let error = refused(&bare).await;
+    assert!(error.contains("serviceEventDetails is missing"), "{error}");
+}
+
+/// The joined event with other members in its detail. `null` stands for a member that is not there.
+fn joined_with(changes: &Value) -> Value {
+    let mut joined = event("account-joined-created.json");
+    for (key, value) in changes.as_object().unwrap() {
+        let detail = joined["detail"].as_object_mut().unwrap();
+        detail.insert(key.clone(), value.clone());
+    }
+    joined
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_account_of_a_joined_event_is_found_in_any_of_its_layouts() {
+    let management = "111122223333";
+    let id = json!({"accountId": NEW_ACCOUNT});
+    for details in [
+        id.clone(),
+        json!({"memberAccountId": NEW_ACCOUNT}),
+        json!({"AccountId": NEW_ACCOUNT}),
+        json!({"ACCOUNTID": NEW_ACCOUNT}),
+        json!({"account_id": NEW_ACCOUNT}),
+        json!({"account": NEW_ACCOUNT}),
+        json!({"account": {"accountId": NEW_ACCOUNT}}),
+        json!({"account": {"id": NEW_ACCOUNT}}),
+        json!({"Account": {"Id": NEW_ACCOUNT, "Arn": "arn:aws:x"}}),
+        json!({"memberAccount": {"id": NEW_ACCOUNT}}),
+        json!({"accounts": [{"id": NEW_ACCOUNT}]}),
+        json!({"joinStatus": {"memberAccountId": NEW_ACCOUNT}, "organization": {"id": "o-1"}}),
+        json!({"a": {"b": {"c": {"accountId": NEW_ACCOUNT}}}}),
+        json!({"accountId": NEW_ACCOUNT, "memberAccountId": NEW_ACCOUNT}),
+        json!({"accountId": NEW_ACCOUNT, "managementAccountId": management}),
+        json!({"accountId": management, "memberAccountId": NEW_ACCOUNT}),
+        json!({"managementAccount": {"id": "999988887777"}, "account": {"id": NEW_ACCOUNT}}),
+        json!({"accountId": "999988887777", "masterAccountId": "999988887777", "memberAccountId": NEW_ACCOUNT}),
+        json!({"accountId": "Not Available", "account": {"id": NEW_ACCOUNT}}),
+        json!({"accountId": NEW_ACCOUNT, "govCloudAccountId": OTHER_ACCOUNT}),
+        json!(json!({"account": {"id": NEW_ACCOUNT}}).to_string()),
     ] {
-        let mut joined = event("account-joined-created.json");
-        joined["detail"]["serviceEventDetails"] = details.clone();
-        let error = refused(&joined).await;
-        assert!(error.contains(expected), "{details}: {error}");
+        takes(&joined_with(&json!({ "serviceEventDetails": details })), NEW_ACCOUNT).await;
+    }
+    for place in ["requestParameters", "responseElements", "additionalEventData", "somethingNew"] {
+        for id in [id.clone(), json!({"account": {"id": NEW_ACCOUNT}}), json!(id.to_string())] {
+            for details in [json!(null), json!({}), json!("not json"), json!([1, 2])] {
+                takes(
+                    &joined_with(&json!({"serviceEventDetails": details, place: id})),
+                    NEW_ACCOUNT,
+                )
+                .await;
+            }
+        }
+    }
+    for here in [
+        json!({"accountId": NEW_ACCOUNT, "serviceEventDetails": null}),
+        json!({"account": {"id": NEW_ACCOUNT}, "serviceEventDetails": null}),
+        json!({"memberAccountId": NEW_ACCOUNT, "serviceEventDetails": null, "eventType": "AwsApiCall"}),
+        // The account that accepted the invitation may be the one that the event is about.
+        json!({"userIdentity": id, "serviceEventDetails": id}),
+    ] {
+        takes(&joined_with(&here), NEW_ACCOUNT).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_management_account_is_never_taken_for_the_account_that_joined() {
+    let management = "111122223333";
+    for known_from in ["recipient", "user", "envelope"] {
+        let mut joined = joined_with(&json!({"userIdentity": {}, "serviceEventDetails": {
+            "accountId": management, "organization": {"account": {"id": management}},
+        }}));
+        joined.as_object_mut().unwrap().remove("account");
+        joined["detail"].as_object_mut().unwrap().remove("recipientAccountId");
+        match known_from {
+            "recipient" => joined["detail"]["recipientAccountId"] = json!(management),
+            "user" => joined["detail"]["userIdentity"]["accountId"] = json!(management),
+            _ => joined["account"] = json!(management),
+        }
+        let why = ignored(&joined).await;
+        assert!(why.contains("its layout is unknown"), "{known_from}: {why}");
+        joined["detail"]["serviceEventDetails"]["memberAccountId"] = json!(NEW_ACCOUNT);
+        takes(&joined, NEW_ACCOUNT).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joined_event_that_names_two_accounts_is_an_error_never_a_guess() {
+    for changes in [
+        json!({"serviceEventDetails": {"accountId": NEW_ACCOUNT, "memberAccountId": OTHER_ACCOUNT}}),
+        json!({"serviceEventDetails": {"a": {"accountId": NEW_ACCOUNT}, "b": {"accountId": OTHER_ACCOUNT}}}),
+        json!({"serviceEventDetails": {"a": {"accountId": NEW_ACCOUNT}}, "responseElements": {"account": {"id": OTHER_ACCOUNT}}}),
+    ] {
+        let error = refused(&joined_with(&changes)).await;
+        assert!(error.contains("names two accounts"), "{changes}: {error}");
+        assert!(error.contains(NEW_ACCOUNT) && error.contains(OTHER_ACCOUNT), "{changes}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joined_event_of_an_unknown_layout_is_ignored_with_that_reason() {
+    let mut deep = json!({"accountId": NEW_ACCOUNT});
+    for _ in 0..100 {
+        deep = json!({ "a": deep });
+    }
+    for details in [
+        json!({"organizationId": "o-1"}),
+        json!({"accountId": null}),
+        json!({"accountId": "Not Available"}),
+        json!({"accountId": 444_455_556_666_u64}),
+        json!({"requestId": NEW_ACCOUNT, "handshake": {"id": NEW_ACCOUNT}}),
+        json!({"managementAccountId": NEW_ACCOUNT}),
+        json!({"govCloudAccountId": NEW_ACCOUNT}),
+        json!(null),
+        json!("not json"),
+        json!([1, 2]),
+        deep,
+    ] {
+        let why = ignored(&joined_with(&json!({ "serviceEventDetails": details }))).await;
+        assert!(why.contains("its layout is unknown"), "{details}: {why}");
     }
 }
 
@@ -263,6 +403,23 @@ async fn the_same_account_twice_in_one_call_is_one_account() {
     let reply = world.enroll(&[NEW_ACCOUNT, NEW_ACCOUNT]).await;
     assert_eq!(tally(&reply), pairs([("enrolled", 1)]));
     assert_eq!(world.count("DescribeAccount"), 1);
+}
+
+/// The event enrolls this account, and asks for no other.
+async fn takes(event: &Value, account: &str) {
+    let world = World::new();
+    let reply = world.invoke(event).await.unwrap_or_else(|error| panic!("{event}: {error}"));
+    assert_eq!(tally(&reply), pairs([("enrolled", REGIONS.len())]), "{event}");
+    assert!(world.is_enabled_everywhere(account), "{event}");
+}
+
+/// Why an event is ignored. AWS is not called for it.
+async fn ignored(event: &Value) -> String {
+    let world = World::new();
+    let reply = world.invoke(event).await.unwrap_or_else(|error| panic!("{event}: {error}"));
+    assert_eq!(world.all_calls(), 0, "{event}");
+    let why = reply["ignored"].as_str();
+    why.unwrap_or_else(|| panic!("{event}: {reply}")).to_owned()
 }
 
 /// The error that an event ends in. AWS is not called for it.
