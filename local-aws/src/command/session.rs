@@ -148,14 +148,9 @@ impl Session {
     /// What a person does who has removed the cause: all dead letters go round again.
     pub(crate) async fn redrive(&mut self) -> io::Result<()> {
         let now = self.now();
-        let moved = {
-            let mut state = self.cloud.lock();
-            state.faults.clear();
-            state
-                .queues
-                .move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL)
-                .map_err(io::Error::other)?
-        };
+        self.cloud.lock().faults.clear();
+        let moved = self.cloud.lock().queues.move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL);
+        let moved = moved.map_err(|problem| io::Error::other(format!("{problem:?}")))?;
         let note = format!(
             "Redrive: the faults are over, {moved} dead letter(s) moved to the retry queue"
         );
