@@ -9,7 +9,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use local_aws::loopback::Loopback;
@@ -17,7 +16,6 @@ use local_aws::{
     Cloud, Fault, FaultKind, FunctionError, Invocation, NEW_ACCOUNT, Setup, TestAuthority, function,
 };
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 /// What one run of the binary came to.
 struct Run {
@@ -131,22 +129,15 @@ async fn run_with(
     variables: &[(&str, &str)],
     payloads: &[Value],
 ) -> Run {
-    let arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
-    let mut loopback = Loopback::start(cloud, 0, arn).await.unwrap();
+    let mut loopback = Loopback::start(cloud, 0).await.unwrap();
     let address = loopback.address();
     let endpoint = match authority {
         Some(it) => format!("https://{}", loopback.listen_over_tls(it).await.unwrap()),
         None => format!("http://{address}"),
     };
-    let child = Command::new(env!("CARGO_BIN_EXE_guardduty-enroller"))
-        .env_clear()
-        .envs(function::lambda_variables(address))
-        .envs(function::variables(address))
+    let child = function::command(env!("CARGO_BIN_EXE_guardduty-enroller"), address)
         .env("AWS_ENDPOINT_URL", endpoint)
         .envs(variables.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut replies = Vec::new();

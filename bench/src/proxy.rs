@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,36 +47,39 @@ impl Proxy {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;
         let trips = Arc::new(Trips { takes, chain: Mutex::default() });
+        let shared = Arc::clone(&trips);
         let mut listener = JoinSet::new();
-        listener.spawn(listen(socket, server, Arc::clone(&trips)));
+        listener.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = socket.accept().await {
+                let trips = Arc::clone(&shared);
+                // A connection that ends early is the client's end.
+                connections.spawn(async move { forward(client, server, &trips).await.ok() });
+            }
+        });
         Ok(Self { address, trips, _listener: listener })
     }
 
     /// The longest chain of round trips since the last call. Two that have nothing to do with each other count as a chain
     /// too where one happens to end first, so that it is never too few.
     pub(crate) fn take_longest_chain(&self) -> u32 {
-        std::mem::take(&mut *self.trips.chain.lock().unwrap_or_else(PoisonError::into_inner)).length
+        std::mem::take(&mut *self.trips.chain()).length
     }
 }
 
 impl Trips {
+    fn chain(&self) -> MutexGuard<'_, Chain> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Taking what ends first, again and again, makes the longest chain.
     async fn make(&self) {
         let start = Instant::now();
         sleep_until(start + self.takes).await;
-        let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chain = self.chain();
         if chain.end.is_none_or(|end| end <= start) {
             *chain = Chain { length: chain.length + 1, end: Some(Instant::now()) };
         }
-    }
-}
-
-async fn listen(socket: TcpListener, server: SocketAddr, trips: Arc<Trips>) {
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = socket.accept().await {
-        let trips = Arc::clone(&trips);
-        // A connection that ends early is the client's end.
-        connections.spawn(async move { forward(client, server, &trips).await.ok() });
     }
 }
 
@@ -166,8 +169,8 @@ mod tests {
     async fn only_round_trips_one_after_another_make_a_chain() {
         let trips = Trips { takes: TAKES, chain: Mutex::default() };
         tokio::join!(trips.make(), trips.make(), trips.make());
-        assert_eq!(trips.chain.lock().unwrap().length, 1);
+        assert_eq!(trips.chain().length, 1);
         tokio::join!(trips.make(), trips.make());
-        assert_eq!(trips.chain.lock().unwrap().length, 2);
+        assert_eq!(trips.chain().length, 2);
     }
 }

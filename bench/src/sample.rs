@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{fs, io};
 
 use decisions::region::COMMERCIAL;
 use local_aws::function::{self, Log};
@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
 use crate::contender::{Contender, HERE, Kind};
@@ -21,7 +20,6 @@ use crate::scenario::Scenario;
 use crate::share::{GROUPS, Share};
 
 const EVENT: &str = include_str!("../../events/create-account-result.json");
-const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
 
 /// Longer than a start or an event takes that does not hang.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -103,7 +101,7 @@ impl Sample {
         let new = (0..=warm).map(|n| (account(n), format!("aws+{n}@example.com")));
         setup.accounts.extend(new);
         let cloud = Cloud::new(&setup);
-        let mut loopback = Loopback::start(&cloud, 0, FUNCTION_ARN).await?;
+        let mut loopback = Loopback::start(&cloud, 0).await?;
         let server = loopback.listen_over_tls(&trust.authority).await?;
         let takes = Duration::from_millis(scenario.round_trip.into());
         let proxy = match scenario.round_trip {
@@ -112,13 +110,9 @@ impl Sample {
         };
         let aws = proxy.as_ref().map_or(server, |proxy| proxy.address);
         let file = |name| trust.folder.path().join(name);
-        let mut child = Command::new("/bin/sh")
+        let mut child = function::command("/bin/sh", loopback.address())
             .args(["-c", STARTER, "sh"])
             .args(&contender.command)
-            .env_clear()
-            .envs(env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"))
-            .envs(function::lambda_variables(loopback.address()))
-            .envs(function::variables(aws))
             .env("AWS_ENDPOINT_URL", format!("https://{aws}"))
             .env("AWS_DEFAULT_REGION", "eu-west-1")
             .env("REGIONS", listed)
@@ -126,10 +120,8 @@ impl Sample {
             .env("SSL_CERT_FILE", file("all.pem"))
             .env("AWS_CA_BUNDLE", file("all.pem"))
             .env("NODE_EXTRA_CA_CERTS", file("own.pem"))
+            .env_remove("SSL_CERT_DIR")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()?;
         let (process, contender) = (child.id().unwrap_or_default(), contender.kind);
         let mut run = Run { cloud, loopback, proxy, contender, scenario, process };

@@ -16,11 +16,12 @@ use crate::queues::Queues;
 /// "How Lambda handles errors and retries with asynchronous invocation").
 const RETRY_AFTER: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
+pub(crate) const FUNCTION_ARN: &str =
+    "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
+
 /// One function with its way of being invoked.
 #[derive(Clone, Debug)]
 pub struct Lambda {
-    /// The function's ARN.
-    pub function_arn: String,
     /// The function's timeout.
     pub timeout: Duration,
     /// A queue that feeds the function.
@@ -92,9 +93,7 @@ impl Lambda {
     /// A function that nothing feeds, without an on-failure destination.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        let function_arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
         Self {
-            function_arn: function_arn.to_owned(),
             timeout,
             mapping: None,
             epoch: Epoch::default(),
@@ -232,7 +231,7 @@ impl Lambda {
                 "timestamp": self.epoch.iso(now),
                 "requestContext": {
                     "requestId": event.request_id,
-                    "functionArn": format!("{}:$LATEST", self.function_arn),
+                    "functionArn": format!("{FUNCTION_ARN}:$LATEST"),
                     "condition": "RetriesExhausted",
                     "approximateInvokeCount": event.attempt,
                 },

@@ -44,7 +44,7 @@ impl Loopback {
     ///
     /// # Errors
     /// If the port cannot be had.
-    pub async fn start(cloud: &Cloud, port: u16, function_arn: &str) -> io::Result<Self> {
+    pub async fn start(cloud: &Cloud, port: u16) -> io::Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = socket.local_addr()?;
         // Virtual time starts now.
@@ -52,7 +52,7 @@ impl Loopback {
         let shared = Arc::new(Shared {
             cloud: cloud.clone(),
             skipped: Mutex::default(),
-            runtime_api: RuntimeApi::new(function_arn),
+            runtime_api: RuntimeApi::new(),
         });
         let mut listeners = JoinSet::new();
         listeners.spawn(listen(socket, Arc::clone(&shared), None));
@@ -209,8 +209,7 @@ mod tests {
 
     async fn start() -> (Cloud, Loopback, SocketAddr) {
         let cloud = Cloud::new(&Setup::default());
-        let arn = "arn:aws:lambda:eu-west-1:222222222222:function:f";
-        let loopback = Loopback::start(&cloud, 0, arn).await.unwrap();
+        let loopback = Loopback::start(&cloud, 0).await.unwrap();
         let address = loopback.address();
         (cloud, loopback, address)
     }
@@ -234,7 +233,7 @@ mod tests {
         for part in [
             "lambda-runtime-aws-request-id: id-1",
             "lambda-runtime-deadline-ms: ",
-            "function:f",
+            "function:guardduty-enroller",
             "{\"n\":1}",
         ] {
             assert!(given.contains(part), "{part} in {given}");

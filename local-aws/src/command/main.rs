@@ -1,7 +1,6 @@
 //! The command `cargo local`: runs the real function against the local cloud and shows what it did.
 
 mod arguments;
-mod function;
 mod layout;
 mod population;
 mod progress;
@@ -112,7 +111,7 @@ fn event(arguments: &Arguments) -> io::Result<Value> {
 async fn serve(serving: &Serving) -> io::Result<ExitCode> {
     let cloud = Cloud::new(&serving.cloud.setup());
     cloud.lock().faults.clone_from(&serving.cloud.faults);
-    let loopback = Loopback::start(&cloud, serving.port, "").await?;
+    let loopback = Loopback::start(&cloud, serving.port).await?;
     let exports = local_aws::function::variables(loopback.address())
         .map(|(name, value)| format!("export {name}={value}"))
         .join("\n");

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::MutexGuard;
 
-use local_aws::{Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL};
+use local_aws::{Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL, State};
 use serde_json::{Value, json};
 
 use crate::layout::{clock, items, members, plain, table, texts};
-use crate::session::{Finished, Note, Session};
+use crate::session::{Finished, Session};
 
 const QUEUES: [(&str, &str); 2] =
     [("dead letters", DEAD_LETTER_QUEUE_URL), ("retry queue", RETRY_QUEUE_URL)];
@@ -15,41 +16,35 @@ const QUEUES: [(&str, &str); 2] =
 /// What a session has shown.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    invocations: &'a [Finished],
-    notes: &'a [Note],
-    calls: Vec<Call>,
-    queues: BTreeMap<&'static str, Vec<Message>>,
-    /// Account → Region → relationship status.
-    members: BTreeMap<String, BTreeMap<String, String>>,
-    regions: usize,
+    session: &'a Session,
+    state: MutexGuard<'a, State>,
     log: Option<Vec<String>>,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(session: &'a Session, with_log: bool) -> Self {
-        let now = session.now();
-        let state = session.cloud.lock();
-        let mut members: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        for (region, guardduty) in &state.guardduty {
+        Self { session, state: session.cloud.lock(), log: session.log(with_log) }
+    }
+
+    /// Account → Region → relationship status.
+    fn members(&self) -> BTreeMap<&str, BTreeMap<&str, &str>> {
+        let now = self.session.now();
+        let mut members: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (region, guardduty) in &self.state.guardduty {
             for (id, member) in &guardduty.members {
-                let regions = members.entry(id.clone()).or_default();
-                regions.insert(region.clone(), member.status(now).to_owned());
+                let regions = members.entry(id.as_str()).or_default();
+                regions.insert(region.as_str(), member.status(now));
             }
         }
-        let alive = |url| state.queues.alive(now, url).cloned().collect();
-        Self {
-            invocations: &session.invocations,
-            notes: &session.notes,
-            calls: state.calls.clone(),
-            queues: QUEUES.map(|(name, url)| (name, alive(url))).into(),
-            members,
-            regions: state.guardduty.len(),
-            log: session.log(with_log),
-        }
+        members
+    }
+
+    fn messages(&self, url: &str) -> impl Iterator<Item = &Message> {
+        self.state.queues.alive(self.session.now(), url)
     }
 
     pub(crate) fn json(&self) -> Value {
-        let calls = self.calls.iter().map(|call| {
+        let calls = self.state.calls.iter().map(|call| {
             json!({
                 "at": call.at.as_secs_f64(),
                 "took": call.took.as_secs_f64(),
@@ -72,16 +67,16 @@ impl<'a> Report<'a> {
                 "attributes": message.attributes,
             })
         };
-        let queues = self.queues.iter().map(|(name, messages)| {
-            let messages: Vec<_> = messages.iter().map(message).collect();
-            (*name, messages)
+        let queues = QUEUES.map(|(name, url)| {
+            let messages: Vec<_> = self.messages(url).map(message).collect();
+            (name, messages)
         });
         json!({
-            "invocations": self.invocations,
-            "notes": self.notes,
+            "invocations": self.session.invocations,
+            "notes": self.session.notes,
             "calls": calls.collect::<Vec<_>>(),
-            "queues": queues.collect::<BTreeMap<_, _>>(),
-            "members": self.members,
+            "queues": BTreeMap::from(queues),
+            "members": self.members(),
             "log": self.log,
         })
     }
@@ -89,24 +84,26 @@ impl<'a> Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, finished) in (1..).zip(self.invocations) {
+        for (number, finished) in (1..).zip(&self.session.invocations) {
             let (at, what) = (clock(finished.at), what(finished));
             writeln!(f, "Invocation {number} at {at}, {what}\n{}", outcome(finished))?;
-            for note in self.notes.iter().filter(|note| note.after_invocation == number) {
+            let notes = self.session.notes.iter();
+            for note in notes.filter(|note| note.after_invocation == number) {
                 writeln!(f, "{}\n", note.note)?;
             }
         }
-        writeln!(f, "Calls ({})\n{}", self.calls.len(), calls(&self.calls))?;
-        let members = self.members.iter().map(|(account, regions)| {
+        writeln!(f, "Calls ({})\n{}", self.state.calls.len(), calls(&self.state.calls))?;
+        let all = self.state.guardduty.len();
+        let members = self.members().into_iter().map(|(account, regions)| {
             let (enabled, others): (Vec<_>, Vec<_>) =
-                regions.iter().partition(|(_, status)| *status == "Enabled");
+                regions.into_iter().partition(|(_, status)| *status == "Enabled");
             let others = others.iter().map(|(region, status)| format!("{region} {status}"));
-            let enabled = format!("Enabled in {} of {} Regions", enabled.len(), self.regions);
-            [account.clone(), enabled, others.collect::<Vec<_>>().join(", ")]
+            let enabled = format!("Enabled in {} of {all} Regions", enabled.len());
+            [account.to_owned(), enabled, others.collect::<Vec<_>>().join(", ")]
         });
         write!(f, "Members of GuardDuty\n{}", table(members))?;
-        for (name, messages) in &self.queues {
-            let rows = messages.iter().map(|message| {
+        for (name, url) in QUEUES {
+            let rows = self.messages(url).map(|message| {
                 let mut row = vec![
                     format!("sent {}", clock(message.sent)),
                     format!("visible {}", clock(message.visible_at)),
@@ -115,7 +112,8 @@ impl fmt::Display for Report<'_> {
                 row.extend(summary(&body(&message.body)));
                 row
             });
-            write!(f, "\nIn the {name}: {}\n{}", messages.len(), table(rows))?;
+            let rows: Vec<_> = rows.collect();
+            write!(f, "\nIn the {name}: {}\n{}", rows.len(), table(rows))?;
         }
         f.write_str(&log(self.log.as_deref()))
     }
@@ -129,19 +127,14 @@ pub(crate) fn log(lines: Option<&[String]>) -> String {
 
 /// Pairs that are not enabled or were just enrolled, a row for each: the Region, and what is said of an account in it.
 pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str, &'a Value)>) -> String {
-    let mut rows: Vec<Vec<String>> = pairs
-        .map(|(account, region, pair)| {
-            let said = texts(pair, ["outcome", "reason", "result"]);
-            [account, region].map(str::to_owned).into_iter().chain(said).collect()
-        })
-        .collect();
-    if !rows.is_empty() {
-        rows.insert(
-            0,
-            ["account", "Region", "outcome", "reason", "result"].map(str::to_owned).into(),
-        );
-    }
-    table(rows)
+    let mut pairs = pairs.peekable();
+    let titles = ["account", "Region", "outcome", "reason", "result"].map(str::to_owned);
+    let titles = pairs.peek().map(|_| titles);
+    let rows = pairs.map(|(account, region, pair)| {
+        let [outcome, reason, result] = texts(pair, ["outcome", "reason", "result"]);
+        [account.to_owned(), region.to_owned(), outcome, reason, result]
+    });
+    table(titles.into_iter().chain(rows))
 }
 
 fn body(text: &str) -> Value {
