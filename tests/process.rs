@@ -9,16 +9,13 @@
 )]
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use local_aws::loopback::Loopback;
 use local_aws::{
-    ADMIN_ACCOUNT, Cloud, DEAD_LETTER_QUEUE_URL, Fault, FaultKind, FunctionError, Invocation,
-    NEW_ACCOUNT, RETRY_QUEUE_URL, RoundTrips, Setup, TestAuthority,
+    Cloud, Fault, FaultKind, FunctionError, Invocation, NEW_ACCOUNT, Setup, TestAuthority, function,
 };
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 /// What one run of the binary came to.
 struct Run {
@@ -132,34 +129,15 @@ async fn run_with(
     variables: &[(&str, &str)],
     payloads: &[Value],
 ) -> Run {
-    let arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
-    let mut loopback = Loopback::start(cloud, 0, arn).await.unwrap();
+    let mut loopback = Loopback::start(cloud, 0).await.unwrap();
     let address = loopback.address();
-    let mut endpoint = format!("http://{address}");
-    if let Some(authority) = authority {
-        let near = RoundTrips::default();
-        let address = loopback.listen_over_tls(authority, &near).await.unwrap();
-        endpoint = format!("https://{address}");
-    }
-    let child = Command::new(env!("CARGO_BIN_EXE_guardduty-enroller"))
-        .env_clear()
-        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_LAMBDA_RUNTIME_API", address.to_string())])
-        .envs([
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_LAMBDA_FUNCTION_NAME", "guardduty-enroller"),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
-            ("ADMIN_ACCOUNT_ID", ADMIN_ACCOUNT),
-            ("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL),
-            ("RETRY_QUEUE_URL", RETRY_QUEUE_URL),
-        ])
+    let endpoint = match authority {
+        Some(it) => format!("https://{}", loopback.listen_over_tls(it).await.unwrap()),
+        None => format!("http://{address}"),
+    };
+    let child = function::command(env!("CARGO_BIN_EXE_guardduty-enroller"), address)
+        .env("AWS_ENDPOINT_URL", endpoint)
         .envs(variables.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut replies = Vec::new();

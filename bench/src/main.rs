@@ -2,6 +2,7 @@
 
 mod arguments;
 mod contender;
+mod proxy;
 mod report;
 mod sample;
 mod scenario;

@@ -2,25 +2,24 @@
 
 use std::process::Stdio;
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{fs, io};
 
 use decisions::region::COMMERCIAL;
 use local_aws::function::{self, Log};
 use local_aws::loopback::Loopback;
-use local_aws::{Cloud, Invocation, RoundTrips, Setup, TestAuthority, Usage};
+use local_aws::{Cloud, Invocation, Setup, TestAuthority, Usage};
 use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
 use crate::contender::{Contender, HERE, Kind};
+use crate::proxy::Proxy;
 use crate::scenario::Scenario;
 use crate::share::{GROUPS, Share};
 
 const EVENT: &str = include_str!("../../events/create-account-result.json");
-const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
 
 /// Longer than a start or an event takes that does not hang.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -80,7 +79,8 @@ impl Trust {
 struct Run {
     cloud: Cloud,
     loopback: Loopback,
-    round_trips: RoundTrips,
+    /// `None` where there is no delay.
+    proxy: Option<Proxy>,
     contender: Kind,
     scenario: Scenario,
     process: u32,
@@ -101,17 +101,18 @@ impl Sample {
         let new = (0..=warm).map(|n| (account(n), format!("aws+{n}@example.com")));
         setup.accounts.extend(new);
         let cloud = Cloud::new(&setup);
-        let round_trips = RoundTrips::new(Duration::from_millis(scenario.round_trip.into()));
-        let mut loopback = Loopback::start(&cloud, 0, FUNCTION_ARN).await?;
-        let aws = loopback.listen_over_tls(&trust.authority, &round_trips).await?;
+        let mut loopback = Loopback::start(&cloud, 0).await?;
+        let server = loopback.listen_over_tls(&trust.authority).await?;
+        let takes = Duration::from_millis(scenario.round_trip.into());
+        let proxy = match scenario.round_trip {
+            0 => None,
+            _ => Some(Proxy::start(server, takes).await?),
+        };
+        let aws = proxy.as_ref().map_or(server, |proxy| proxy.address);
         let file = |name| trust.folder.path().join(name);
-        let mut child = Command::new("/bin/sh")
+        let mut child = function::command("/bin/sh", loopback.address())
             .args(["-c", STARTER, "sh"])
             .args(&contender.command)
-            .env_clear()
-            .envs(env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"))
-            .envs(function::lambda_variables(loopback.address()))
-            .envs(function::variables(aws))
             .env("AWS_ENDPOINT_URL", format!("https://{aws}"))
             .env("AWS_DEFAULT_REGION", "eu-west-1")
             .env("REGIONS", listed)
@@ -119,13 +120,11 @@ impl Sample {
             .env("SSL_CERT_FILE", file("all.pem"))
             .env("AWS_CA_BUNDLE", file("all.pem"))
             .env("NODE_EXTRA_CA_CERTS", file("own.pem"))
+            .env_remove("SSL_CERT_DIR")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()?;
         let (process, contender) = (child.id().unwrap_or_default(), contender.kind);
-        let mut run = Run { cloud, loopback, round_trips, contender, scenario, process };
+        let mut run = Run { cloud, loopback, proxy, contender, scenario, process };
         let share = scenario.memory.map(|memory| Share::new(GROUPS, memory)).transpose()?;
         let log = Log::default();
         log.collect(child.stderr.take());
@@ -197,11 +196,11 @@ impl Run {
             attempt: 1,
         };
         let before = self.cloud.lock().calls.len();
-        let _ = self.round_trips.take_longest_chain();
+        let chain = || self.proxy.as_ref().map(Proxy::take_longest_chain);
+        chain();
         let sent = Instant::now();
         let reply = timeout(LONGEST, self.loopback.invoke(&invocation)).await;
-        let took = sent.elapsed();
-        let chain = self.round_trips.take_longest_chain();
+        let (took, round_trips) = (sent.elapsed(), chain());
         let reply = reply
             .map_err(|_| hangs(if self.loopback.was_taken() { "answer" } else { "take" }))?
             .map_err(|error| io::Error::other(error.message))?;
@@ -213,14 +212,10 @@ impl Run {
         if !is_enrolled && self.contender != Kind::Floor {
             return Err(io::Error::other(format!("account {account} is not enrolled: {reply}")));
         }
-        let count = |count| u32::try_from(count).ok();
         Ok(Event {
             ms: millis(took),
-            calls: count(state.calls.len() - before).unwrap_or(u32::MAX),
-            round_trips: match self.scenario.memory {
-                None => chain.and_then(|chain| count(chain.length)),
-                Some(_) => None,
-            },
+            calls: u32::try_from(state.calls.len() - before).unwrap_or(u32::MAX),
+            round_trips: round_trips.filter(|_| self.scenario.memory.is_none()),
         })
     }
 

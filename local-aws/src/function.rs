@@ -1,9 +1,11 @@
 //! The real function as a program: how it is built, what environment it gets, and what it prints.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -32,16 +34,12 @@ impl Profile {
     /// # Errors
     /// If it is not known where the running program is.
     pub fn path(self, program: &str) -> io::Result<PathBuf> {
-        Ok(self.folder()?.join(program))
-    }
-
-    fn folder(self) -> io::Result<PathBuf> {
         let mut folder = env::current_exe()?;
         folder.pop();
         if self == Self::Release {
             folder.set_file_name("release");
         }
-        Ok(folder)
+        Ok(folder.join(program))
     }
 
     /// Builds a program, of the package of its name, and says so on standard error.
@@ -63,7 +61,7 @@ impl Profile {
                 cargo.env_remove(name);
             }
         }
-        if self.folder()?.ends_with("release") {
+        if self.path("")?.ends_with("release") {
             cargo.arg("--release");
         }
         let status = cargo.kill_on_drop(true).status().await?;
@@ -111,16 +109,28 @@ pub fn variables(address: SocketAddr) -> [(&'static str, String); 8] {
     ]
 }
 
-/// The variables that Lambda sets itself.
-#[must_use]
-pub fn lambda_variables(address: SocketAddr) -> [(&'static str, String); 7] {
-    [
-        ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
-        ("AWS_LAMBDA_FUNCTION_NAME", NAME.to_owned()),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{NAME}")),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
-        ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
-    ]
+/// A program with nothing in its environment but what it would have on Lambda, in the cloud at this address. It is killed
+/// when its process is dropped.
+pub fn command(program: impl AsRef<OsStr>, address: SocketAddr) -> Command {
+    let kept = env::vars()
+        .filter(|(name, _)| name == "PATH" || name == "HOME" || name.starts_with("SSL_"));
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .envs(kept)
+        .envs(variables(address))
+        .envs([
+            ("AWS_LAMBDA_RUNTIME_API", address.to_string().as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", NAME),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/guardduty-enroller"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
 }

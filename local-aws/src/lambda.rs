@@ -16,11 +16,12 @@ use crate::queues::Queues;
 /// "How Lambda handles errors and retries with asynchronous invocation").
 const RETRY_AFTER: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
+pub(crate) const FUNCTION_ARN: &str =
+    "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
+
 /// One function with its way of being invoked.
 #[derive(Clone, Debug)]
 pub struct Lambda {
-    /// The function's ARN.
-    pub function_arn: String,
     /// The function's timeout.
     pub timeout: Duration,
     /// A queue that feeds the function.
@@ -29,9 +30,9 @@ pub struct Lambda {
     pub epoch: Epoch,
     /// The on-failure destination of asynchronous invocations: a queue's address.
     on_failure: Option<String>,
-    waiting: Vec<Event>,
-    /// By request id.
-    running: BTreeMap<String, Running>,
+    events: Vec<Event>,
+    /// The batches that are running, by request id.
+    batches: BTreeMap<String, Vec<Message>>,
     counter: u64,
 }
 
@@ -61,9 +62,9 @@ pub struct Invocation {
 
 /// How an invocation failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FunctionError {
     /// `errorType`.
-    #[serde(rename = "errorType")]
     pub error_type: String,
     /// `errorMessage`.
     #[serde(rename = "errorMessage")]
@@ -84,28 +85,21 @@ struct Event {
     request_id: String,
     payload: Value,
     attempt: usize,
-    due: Duration,
-}
-
-#[derive(Clone, Debug)]
-enum Running {
-    Event(Event),
-    Batch(String, Vec<Message>),
+    /// `None` while it runs.
+    due: Option<Duration>,
 }
 
 impl Lambda {
     /// A function that nothing feeds, without an on-failure destination.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        let function_arn = "arn:aws:lambda:eu-west-1:222222222222:function:guardduty-enroller";
         Self {
-            function_arn: function_arn.to_owned(),
             timeout,
             mapping: None,
             epoch: Epoch::default(),
             on_failure: None,
-            waiting: Vec::new(),
-            running: BTreeMap::new(),
+            events: Vec::new(),
+            batches: BTreeMap::new(),
             counter: 0,
         }
     }
@@ -132,47 +126,35 @@ impl Lambda {
     /// Accepts an asynchronous invocation, as EventBridge makes it, and gives its request id.
     pub fn submit(&mut self, now: Duration, payload: Value) -> String {
         let request_id = self.next_id();
-        self.waiting.push(Event { request_id: request_id.clone(), payload, attempt: 1, due: now });
+        let due = Some(now);
+        self.events.push(Event { request_id: request_id.clone(), payload, attempt: 1, due });
         request_id
     }
 
     /// The next invocation, if one is due. Asynchronous events go before the queue.
     pub fn next(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
-        let waiting = self.waiting.iter().enumerate();
-        let first = waiting.min_by_key(|(_, event)| event.due);
-        let (index, _) = first.filter(|(_, event)| event.due <= now).unzip();
-        let Some(index) = index else {
+        let due = self.events.iter_mut().filter(|event| event.due.is_some_and(|due| due <= now));
+        let Some(event) = due.min_by_key(|event| event.due) else {
             return self.next_batch(now, queues);
         };
-        let event = self.waiting.remove(index);
-        let payload = event.payload.clone();
-        Some(self.run(event.request_id.clone(), payload, event.attempt, Running::Event(event)))
-    }
-
-    fn run(
-        &mut self,
-        request_id: String,
-        payload: Value,
-        attempt: usize,
-        running: Running,
-    ) -> Invocation {
-        self.running.insert(request_id.clone(), running);
-        Invocation { request_id, payload, timeout: self.timeout, attempt }
+        event.due = None;
+        let Event { request_id, payload, attempt, .. } = event.clone();
+        Some(Invocation { request_id, payload, timeout: self.timeout, attempt })
     }
 
     fn next_batch(&mut self, now: Duration, queues: &mut Queues) -> Option<Invocation> {
         if self.batch_due(queues)? > now {
             return None;
         }
-        let mapping = self.mapping.as_ref()?;
-        let url = mapping.queue_url.clone();
-        let messages = queues.receive(now, &url, mapping.batch_size, None).ok()?;
+        let Mapping { queue_url, batch_size, .. } = self.mapping.as_ref()?;
+        let messages = queues.receive(now, queue_url, *batch_size, None).ok()?;
         let attempt = messages.iter().map(|message| message.receive_count).max()?;
-        let records = messages.iter().map(|message| self.record(&url, message));
-        let payload = json!({ "Records": records.collect::<Vec<_>>() });
         let attempt = usize::try_from(attempt).unwrap_or(usize::MAX);
+        let records = messages.iter().map(|message| self.record(queue_url, message));
+        let payload = json!({ "Records": records.collect::<Vec<_>>() });
         let request_id = self.next_id();
-        Some(self.run(request_id, payload, attempt, Running::Batch(url, messages)))
+        self.batches.insert(request_id.clone(), messages);
+        Some(Invocation { request_id, payload, timeout: self.timeout, attempt })
     }
 
     /// A message as a record of the event.
@@ -212,23 +194,24 @@ impl Lambda {
         invocation: &Invocation,
         outcome: &Result<Value, FunctionError>,
     ) {
-        match (self.running.remove(&invocation.request_id), outcome) {
-            (Some(Running::Event(event)), Err(error)) => {
-                self.retry_or_give_up(now, queues, event, error);
-            }
-            (Some(Running::Batch(url, messages)), Ok(reply)) => {
-                let Some(failed) = failed_messages(reply, &messages) else {
-                    return;
-                };
-                for message in messages {
-                    if !failed.contains(&message.id.as_str()) {
-                        // The visibility timeout may be over and somebody else may have received it since: then it
-                        // stays.
-                        let _ = queues.delete(now, &url, &message.receipt.unwrap_or_default());
-                    }
+        let id = &invocation.request_id;
+        if let Some(messages) = self.batches.remove(id)
+            && let Some(mapping) = &self.mapping
+            && let Some(failed) =
+                outcome.as_ref().ok().and_then(|reply| failed_messages(reply, &messages))
+        {
+            for message in messages {
+                if !failed.contains(&message.id.as_str()) {
+                    let receipt = message.receipt.unwrap_or_default();
+                    // The visibility timeout may be over and somebody else may have received it since: then it stays.
+                    let _ = queues.delete(now, &mapping.queue_url, &receipt);
                 }
             }
-            _ => {}
+        }
+        let running = |event: &Event| event.due.is_none() && event.request_id == *id;
+        let event = self.events.iter().position(running).map(|index| self.events.remove(index));
+        if let (Some(event), Err(error)) = (event, outcome) {
+            self.retry_or_give_up(now, queues, event, error);
         }
     }
 
@@ -240,14 +223,15 @@ impl Lambda {
         error: &FunctionError,
     ) {
         if let Some(wait) = RETRY_AFTER.get(event.attempt - 1) {
-            self.waiting.push(Event { attempt: event.attempt + 1, due: now + *wait, ..event });
+            let due = Some(now + *wait);
+            self.events.push(Event { attempt: event.attempt + 1, due, ..event });
         } else if let Some(queue_url) = &self.on_failure {
             let record = json!({
                 "version": "1.0",
                 "timestamp": self.epoch.iso(now),
                 "requestContext": {
                     "requestId": event.request_id,
-                    "functionArn": format!("{}:$LATEST", self.function_arn),
+                    "functionArn": format!("{FUNCTION_ARN}:$LATEST"),
                     "condition": "RetriesExhausted",
                     "approximateInvokeCount": event.attempt,
                 },
@@ -276,19 +260,14 @@ impl Lambda {
     /// When there is something to do next, which may be in the past; `None` when everything is quiet.
     #[must_use]
     pub fn next_due(&self, queues: &Queues) -> Option<Duration> {
-        let waiting = self.waiting.iter().map(|event| event.due);
+        let waiting = self.events.iter().filter_map(|event| event.due);
         waiting.chain(self.batch_due(queues)).min()
     }
 
     /// The asynchronous events that were accepted and have neither succeeded nor been given up.
     #[must_use]
     pub fn owed(&self) -> Vec<&Value> {
-        let running = self.running.values().filter_map(|running| match running {
-            Running::Event(event) => Some(event),
-            Running::Batch(..) => None,
-        });
-        let owed = self.waiting.iter().chain(running);
-        owed.map(|event| &event.payload).collect()
+        self.events.iter().map(|event| &event.payload).collect()
     }
 }
 

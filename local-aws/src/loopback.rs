@@ -20,9 +20,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cloud::Cloud;
-use crate::delayed::Delayed;
 use crate::lambda::{FunctionError, Invocation};
-use crate::round_trips::RoundTrips;
 use crate::runtime_api::RuntimeApi;
 use crate::tls::TestAuthority;
 
@@ -46,7 +44,7 @@ impl Loopback {
     ///
     /// # Errors
     /// If the port cannot be had.
-    pub async fn start(cloud: &Cloud, port: u16, function_arn: &str) -> io::Result<Self> {
+    pub async fn start(cloud: &Cloud, port: u16) -> io::Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = socket.local_addr()?;
         // Virtual time starts now.
@@ -54,25 +52,21 @@ impl Loopback {
         let shared = Arc::new(Shared {
             cloud: cloud.clone(),
             skipped: Mutex::default(),
-            runtime_api: RuntimeApi::new(function_arn),
+            runtime_api: RuntimeApi::new(),
         });
         let mut listeners = JoinSet::new();
         listeners.spawn(listen(socket, Arc::clone(&shared), None));
         Ok(Self { address, shared, listeners })
     }
 
-    /// Answers at a further address too: over TLS, and as far away as `round_trips` says.
+    /// Answers at a further address too: over TLS.
     ///
     /// # Errors
     /// If no port can be had.
-    pub async fn listen_over_tls(
-        &mut self,
-        authority: &TestAuthority,
-        round_trips: &RoundTrips,
-    ) -> io::Result<SocketAddr> {
+    pub async fn listen_over_tls(&mut self, authority: &TestAuthority) -> io::Result<SocketAddr> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;
-        let tls = Some((authority.acceptor(), round_trips.clone()));
+        let tls = Some(authority.acceptor());
         self.listeners.spawn(listen(socket, Arc::clone(&self.shared), tls));
         Ok(address)
     }
@@ -129,7 +123,7 @@ impl Shared {
     }
 }
 
-async fn listen(socket: TcpListener, shared: Arc<Shared>, tls: Option<(TlsAcceptor, RoundTrips)>) {
+async fn listen(socket: TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
     loop {
         let Ok((stream, _)) = socket.accept().await else {
             continue;
@@ -137,11 +131,11 @@ async fn listen(socket: TcpListener, shared: Arc<Shared>, tls: Option<(TlsAccept
         // Without it a small answer waits for its neighbours.
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
-        let Some((acceptor, round_trips)) = &tls else {
+        let Some(acceptor) = &tls else {
             tokio::spawn(serve(stream, shared));
             continue;
         };
-        let accepting = acceptor.accept(Delayed::new(stream, round_trips));
+        let accepting = acceptor.accept(stream);
         tokio::spawn(async move {
             if let Ok(stream) = accepting.await {
                 serve(stream, shared).await;
@@ -215,8 +209,7 @@ mod tests {
 
     async fn start() -> (Cloud, Loopback, SocketAddr) {
         let cloud = Cloud::new(&Setup::default());
-        let arn = "arn:aws:lambda:eu-west-1:222222222222:function:f";
-        let loopback = Loopback::start(&cloud, 0, arn).await.unwrap();
+        let loopback = Loopback::start(&cloud, 0).await.unwrap();
         let address = loopback.address();
         (cloud, loopback, address)
     }
@@ -240,7 +233,7 @@ mod tests {
         for part in [
             "lambda-runtime-aws-request-id: id-1",
             "lambda-runtime-deadline-ms: ",
-            "function:f",
+            "function:guardduty-enroller",
             "{\"n\":1}",
         ] {
             assert!(given.contains(part), "{part} in {given}");

@@ -1,7 +1,6 @@
 //! Queues with SQS's rules for visibility, retention and redrive, in virtual time and without a wire.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use crate::message::{Draft, Message};
@@ -76,14 +75,6 @@ pub enum QueueProblem {
     TooLong,
 }
 
-impl fmt::Display for QueueProblem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, formatter)
-    }
-}
-
-impl std::error::Error for QueueProblem {}
-
 impl Default for Queues {
     /// The function's two queues, as its template makes them.
     fn default() -> Self {
@@ -116,11 +107,10 @@ impl Queue {
         message.sent + self.retention > now
     }
 
-    fn find(&self, receipt: &str) -> Result<usize, QueueProblem> {
-        let mut messages = self.messages.iter();
-        messages
-            .position(|message| message.receipt.as_deref() == Some(receipt))
-            .ok_or(QueueProblem::UnknownReceipt)
+    fn find(&mut self, receipt: &str) -> Result<&mut Message, QueueProblem> {
+        let mut messages = self.messages.iter_mut();
+        let found = messages.find(|message| message.receipt.as_deref() == Some(receipt));
+        found.ok_or(QueueProblem::UnknownReceipt)
     }
 }
 
@@ -205,8 +195,8 @@ impl Queues {
         receipt: &str,
     ) -> Result<(), QueueProblem> {
         let queue = self.queue(now, url)?;
-        let index = queue.find(receipt)?;
-        queue.messages.remove(index);
+        let id = queue.find(receipt)?.id.clone();
+        queue.messages.retain(|message| message.id != id);
         Ok(())
     }
 
@@ -218,17 +208,14 @@ impl Queues {
         receipt: &str,
         timeout: Duration,
     ) -> Result<(), QueueProblem> {
-        let queue = self.queue(now, url)?;
-        let index = queue.find(receipt)?;
-        if let Some(message) = queue.messages.get_mut(index) {
-            if message.visible_at <= now {
-                return Err(QueueProblem::NotInFlight);
-            }
-            if now + timeout > message.last_received.unwrap_or(now) + LONGEST_VISIBILITY {
-                return Err(QueueProblem::TooLong);
-            }
-            message.visible_at = now + timeout;
+        let message = self.queue(now, url)?.find(receipt)?;
+        if message.visible_at <= now {
+            return Err(QueueProblem::NotInFlight);
         }
+        if now + timeout > message.last_received.unwrap_or(now) + LONGEST_VISIBILITY {
+            return Err(QueueProblem::TooLong);
+        }
+        message.visible_at = now + timeout;
         Ok(())
     }
 

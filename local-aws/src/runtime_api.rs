@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, SetOnce, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::lambda::{FunctionError, Invocation};
+use crate::lambda::{FUNCTION_ARN, FunctionError, Invocation};
 
 /// All its paths start with it.
 const ROOT: &str = "/2018-06-01/runtime/";
@@ -17,7 +17,6 @@ const TRACE: &str = "Root=1-00000000-000000000000000000000001;Parent=00000000000
 /// Both sides: of the function, and of who invokes it.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
-    function_arn: String,
     /// The last invocation, since when it waits, as long as the function has not taken it.
     waiting: watch::Sender<Option<(Invocation, Instant)>>,
     reports: mpsc::UnboundedSender<Outcome>,
@@ -28,19 +27,13 @@ pub(crate) struct RuntimeApi {
     pub(crate) closed: SetOnce<()>,
 }
 
-/// What the function has said.
-#[derive(Debug)]
-struct Outcome {
-    /// `None` if the function failed before its first invocation.
-    request_id: Option<String>,
-    result: Result<Value, FunctionError>,
-}
+/// The request id, which is missing if the function failed before its first invocation, and what the function has said.
+type Outcome = (Option<String>, Result<Value, FunctionError>);
 
 impl RuntimeApi {
-    pub(crate) fn new(function_arn: &str) -> Self {
+    pub(crate) fn new() -> Self {
         let (reports, outcomes) = mpsc::unbounded_channel();
         Self {
-            function_arn: function_arn.to_owned(),
             waiting: watch::Sender::new(None),
             reports,
             outcomes: Mutex::new(outcomes),
@@ -61,8 +54,8 @@ impl RuntimeApi {
         loop {
             match outcomes.recv().await {
                 // What a killed function said about an earlier invocation comes too late.
-                Some(Outcome { request_id: Some(id), .. }) if id != invocation.request_id => {}
-                Some(outcome) => return outcome.result,
+                Some((Some(id), _)) if id != invocation.request_id => {}
+                Some((_, result)) => return result,
                 None => std::future::pending().await,
             }
         }
@@ -115,7 +108,7 @@ impl RuntimeApi {
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &invocation.request_id)
             .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
-            .header("lambda-runtime-invoked-function-arn", &self.function_arn)
+            .header("lambda-runtime-invoked-function-arn", FUNCTION_ARN)
             .header("lambda-runtime-trace-id", TRACE)
             .body(invocation.payload.to_string().into())
     }
@@ -125,9 +118,8 @@ impl RuntimeApi {
         request_id: Option<&str>,
         result: Result<Value, FunctionError>,
     ) -> Response<Bytes> {
-        let request_id = request_id.map(str::to_owned);
         // Nobody listens any more when the command ends.
-        let _ = self.reports.send(Outcome { request_id, result });
+        let _ = self.reports.send((request_id.map(str::to_owned), result));
         status(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
     }
 }

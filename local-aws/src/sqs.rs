@@ -58,9 +58,7 @@ impl Request<'_> {
             };
             match dealt_with {
                 Ok(mut shown) => {
-                    if let Value::Object(members) = &mut shown {
-                        members.insert("Id".to_owned(), id.into());
-                    }
+                    shown["Id"] = id.into();
                     successful.push(shown);
                 }
                 Err(refusal) => failed.push(json!({
@@ -82,10 +80,7 @@ impl Request<'_> {
             "MD5OfMessageBody": md5_of_body(&draft.body),
             "MD5OfMessageAttributes": md5_of_attributes(&draft.attributes),
         });
-        let id = queues.send(self.now, url, draft).map_err(refusal)?;
-        if let Value::Object(members) = &mut sent {
-            members.insert("MessageId".to_owned(), id.into());
-        }
+        sent["MessageId"] = queues.send(self.now, url, draft).map_err(refusal)?.into();
         Ok(sent)
     }
 

@@ -304,9 +304,9 @@ fn one_bad_address_fails_the_whole_call() {
 }
 
 #[test]
-fn a_page_is_as_long_as_it_can_be_and_departed_members_are_listed_only_on_request() {
+fn a_page_is_as_long_as_it_can_be_the_last_has_no_token_and_departed_members_are_on_request() {
     let aws = At::start();
-    for (id, status) in (0..60).flat_map(|_| ["Enabled", "Removed"]).enumerate() {
+    for (id, status) in (0..50).flat_map(|_| ["Enabled", "Removed"]).enumerate() {
         let id = format!("{id:012}");
         let member = Member::new("a@example.com", status);
         aws.ireland(|it| it.members.insert(id.clone(), member));
@@ -332,12 +332,12 @@ fn a_page_is_as_long_as_it_can_be_and_departed_members_are_listed_only_on_reques
             aws.guardduty("GET", &path, &Value::Null).body
         })
     };
-    assert_eq!(members("false"), [50, 50, 20]);
-    assert_eq!(members("true"), [50, 10]);
+    assert_eq!(members("false"), [50, 50]);
+    assert_eq!(members("true"), [50]);
     let accounts = pages("Accounts", "NextToken", &|next| {
         aws.organizations("ListAccounts", &json!({ "NextToken": next }))
     });
-    assert_eq!(accounts, [20, 20, 20, 20, 20, 20, 4]);
+    assert_eq!(accounts, [20, 20, 20, 20, 20, 4]);
 }
 
 #[test]

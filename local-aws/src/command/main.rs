@@ -1,7 +1,6 @@
 //! The command `cargo local`: runs the real function against the local cloud and shows what it did.
 
 mod arguments;
-mod function;
 mod layout;
 mod population;
 mod progress;
@@ -18,7 +17,6 @@ use clap::Parser;
 use local_aws::Cloud;
 use local_aws::function::{NAME, Profile};
 use local_aws::loopback::Loopback;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -71,7 +69,7 @@ async fn invoke(arguments: Arguments) -> io::Result<ExitCode> {
     }
     let Shown { show_logs, json } = arguments.shown;
     let report = Report::new(&session, show_logs);
-    Ok(ended(&report, json, !session.has_failed()))
+    Ok(ended(&report, json.then(|| report.json()), !session.has_failed()))
 }
 
 /// Reconciles an organization that is made for it.
@@ -91,12 +89,12 @@ async fn reconcile(reconciling: &Reconciling) -> io::Result<ExitCode> {
     let finished = session.invocations.last().ok_or(io::ErrorKind::NotFound)?;
     let Shown { show_logs, json } = reconciling.shown;
     let reconciliation = Reconciliation::new(&session, finished, show_logs);
-    Ok(ended(&reconciliation, json, reconciliation.is_good()))
+    Ok(ended(&reconciliation, json.then(|| json!(reconciliation)), reconciliation.is_good()))
 }
 
-/// Shows a report, and ends well or not.
-fn ended(report: &(impl Display + Serialize), as_json: bool, is_good: bool) -> ExitCode {
-    show(&if as_json { format!("{:#}\n", json!(report)) } else { report.to_string() });
+/// Shows a report, as JSON where that is asked for, and ends well or not.
+fn ended(report: &impl Display, json: Option<Value>, is_good: bool) -> ExitCode {
+    show(&json.map_or_else(|| report.to_string(), |json| format!("{json:#}\n")));
     ExitCode::from(u8::from(!is_good))
 }
 
@@ -113,7 +111,7 @@ fn event(arguments: &Arguments) -> io::Result<Value> {
 async fn serve(serving: &Serving) -> io::Result<ExitCode> {
     let cloud = Cloud::new(&serving.cloud.setup());
     cloud.lock().faults.clone_from(&serving.cloud.faults);
-    let loopback = Loopback::start(&cloud, serving.port, "").await?;
+    let loopback = Loopback::start(&cloud, serving.port).await?;
     let exports = local_aws::function::variables(loopback.address())
         .map(|(name, value)| format!("export {name}={value}"))
         .join("\n");

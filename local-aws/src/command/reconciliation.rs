@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::layout::{clock, items, members, plain, table, texts};
-use crate::report::PAIR;
+use crate::report::{log, pairs};
 use crate::session::{Finished, Session};
 
 /// How many accounts that are not enabled a person sees. `--json` has all that the report names.
@@ -111,10 +111,7 @@ impl fmt::Display for Reconciliation<'_> {
                 f.write_str(&part(report))?;
             }
         }
-        if let Some(log) = &self.log {
-            write!(f, "\nLog of the function\n{}", table(log.iter().map(|line| [line])))?;
-        }
-        Ok(())
+        f.write_str(&log(self.log.as_deref()))
     }
 }
 
@@ -228,21 +225,18 @@ fn blocks(report: &Value) -> String {
 
 /// The first accounts that are not enabled. A dry run has no outcome of them.
 fn accounts(report: &Value) -> String {
-    let all = members(report, "regions")
-        .flat_map(|(region, part)| items(part, "accounts").map(move |account| (region, account)));
-    let mut rows = vec![PAIR.map(str::to_owned)];
-    for (region, account) in all.take(ACCOUNTS) {
-        let names = ["accountId", "outcome", "reason", "result"];
-        let [id, outcome, reason, result] = texts(account, names);
-        rows.push([id, region.clone(), outcome, reason, result]);
+    let all = members(report, "regions").flat_map(|(region, part)| {
+        items(part, "accounts").map(move |account| {
+            let id = account.get("accountId").and_then(Value::as_str).unwrap_or_default();
+            (id, region.as_str(), account)
+        })
+    });
+    let shown: Vec<_> = all.take(ACCOUNTS).collect();
+    if shown.is_empty() {
+        return String::new();
     }
-    match rows.len() - 1 {
-        0 => String::new(),
-        shown => {
-            let gap = count(report.get("gap"));
-            format!("\nNot enabled, {shown} of {gap}\n{}", table(rows))
-        }
-    }
+    let (count, gap) = (shown.len(), count(report.get("gap")));
+    format!("\nNot enabled, {count} of {gap}\n{}", pairs(shown.into_iter()))
 }
 
 fn holds(part: &Value, name: &str) -> bool {

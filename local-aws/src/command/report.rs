@@ -2,157 +2,139 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::sync::MutexGuard;
 
-use local_aws::{Attribute, Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL};
-use serde::{Serialize, Serializer};
+use local_aws::{Call, DEAD_LETTER_QUEUE_URL, Message, RETRY_QUEUE_URL, State};
 use serde_json::{Value, json};
 
-use crate::layout::{clock, items, members, plain, seconds, table, texts};
-use crate::session::{Finished, Note, Session};
+use crate::layout::{clock, items, members, plain, table, texts};
+use crate::session::{Finished, Session};
 
 const QUEUES: [(&str, &str); 2] =
     [("dead letters", DEAD_LETTER_QUEUE_URL), ("retry queue", RETRY_QUEUE_URL)];
 
-pub(crate) const PAIR: [&str; 5] = ["account", "Region", "outcome", "reason", "result"];
-
 /// What a session has shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report<'a> {
-    invocations: &'a [Finished],
-    notes: &'a [Note],
-    #[serde(serialize_with = "shown")]
-    calls: Vec<Call>,
-    queues: BTreeMap<&'static str, Vec<Waiting>>,
-    /// Account → Region → relationship status.
-    members: BTreeMap<String, BTreeMap<String, String>>,
-    #[serde(skip)]
-    regions: usize,
+    session: &'a Session,
+    state: MutexGuard<'a, State>,
     log: Option<Vec<String>>,
-}
-
-/// A message of a queue.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Waiting {
-    message_id: String,
-    #[serde(serialize_with = "seconds")]
-    sent: Duration,
-    #[serde(serialize_with = "seconds")]
-    visible_at: Duration,
-    receive_count: u32,
-    /// As JSON if it is, else as text.
-    body: Value,
-    attributes: BTreeMap<String, Attribute>,
-}
-
-impl From<&Message> for Waiting {
-    fn from(message: &Message) -> Self {
-        Self {
-            message_id: message.id.clone(),
-            sent: message.sent,
-            visible_at: message.visible_at,
-            receive_count: message.receive_count,
-            body: body(&message.body),
-            attributes: message.attributes.clone(),
-        }
-    }
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(session: &'a Session, with_log: bool) -> Self {
-        let now = session.now();
-        let state = session.cloud.lock();
-        let mut members: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        for (region, guardduty) in &state.guardduty {
-            for (id, member) in &guardduty.members {
-                let regions = members.entry(id.clone()).or_default();
-                regions.insert(region.clone(), member.status(now).to_owned());
-            }
-        }
-        let alive = |url| state.queues.alive(now, url).map(Waiting::from).collect();
-        Self {
-            invocations: &session.invocations,
-            notes: &session.notes,
-            calls: state.calls.clone(),
-            queues: QUEUES.map(|(name, url)| (name, alive(url))).into(),
-            members,
-            regions: state.guardduty.len(),
-            log: session.log(with_log),
-        }
+        Self { session, state: session.cloud.lock(), log: session.log(with_log) }
     }
 
-    fn members(&self) -> String {
-        let rows = self.members.iter().map(|(account, regions)| {
-            let (enabled, others): (Vec<_>, Vec<_>) =
-                regions.iter().partition(|(_, status)| *status == "Enabled");
-            let others = others.iter().map(|(region, status)| format!("{region} {status}"));
-            [
-                account.clone(),
-                format!("Enabled in {} of {} Regions", enabled.len(), self.regions),
-                others.collect::<Vec<_>>().join(", "),
-            ]
+    /// Account → Region → relationship status.
+    fn members(&self) -> BTreeMap<&str, BTreeMap<&str, &str>> {
+        let now = self.session.now();
+        let mut members: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (region, guardduty) in &self.state.guardduty {
+            for (id, member) in &guardduty.members {
+                let regions = members.entry(id.as_str()).or_default();
+                regions.insert(region.as_str(), member.status(now));
+            }
+        }
+        members
+    }
+
+    fn messages(&self, url: &str) -> impl Iterator<Item = &Message> {
+        self.state.queues.alive(self.session.now(), url)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let calls = self.state.calls.iter().map(|call| {
+            json!({
+                "at": call.at.as_secs_f64(),
+                "took": call.took.as_secs_f64(),
+                "service": call.service,
+                "operation": call.operation,
+                "region": call.region,
+                "accounts": call.accounts,
+                "status": call.status,
+                "error": call.error,
+                "fault": call.fault,
+            })
         });
-        table(rows)
+        let message = |message: &Message| {
+            json!({
+                "messageId": message.id,
+                "sent": message.sent.as_secs_f64(),
+                "visibleAt": message.visible_at.as_secs_f64(),
+                "receiveCount": message.receive_count,
+                "body": body(&message.body),
+                "attributes": message.attributes,
+            })
+        };
+        let queues = QUEUES.map(|(name, url)| {
+            let messages: Vec<_> = self.messages(url).map(message).collect();
+            (name, messages)
+        });
+        json!({
+            "invocations": self.session.invocations,
+            "notes": self.session.notes,
+            "calls": calls.collect::<Vec<_>>(),
+            "queues": BTreeMap::from(queues),
+            "members": self.members(),
+            "log": self.log,
+        })
     }
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, finished) in (1..).zip(self.invocations) {
-            let what = what(finished);
-            writeln!(f, "Invocation {number} at {}, {what}", clock(finished.at))?;
-            f.write_str(&outcome(finished))?;
-            if finished.dead_letters > 0 {
-                let letters = finished.dead_letters;
-                writeln!(f, "  → {letters} message(s) to the dead-letter queue")?;
-            }
-            writeln!(f)?;
-            for Note { note, .. } in
-                self.notes.iter().filter(|note| note.after_invocation == number)
-            {
-                writeln!(f, "{note}\n")?;
+        for (number, finished) in (1..).zip(&self.session.invocations) {
+            let (at, what) = (clock(finished.at), what(finished));
+            writeln!(f, "Invocation {number} at {at}, {what}\n{}", outcome(finished))?;
+            let notes = self.session.notes.iter();
+            for note in notes.filter(|note| note.after_invocation == number) {
+                writeln!(f, "{}\n", note.note)?;
             }
         }
-        writeln!(f, "Calls ({})\n{}", self.calls.len(), calls(&self.calls))?;
-        write!(f, "Members of GuardDuty\n{}", self.members())?;
-        for (name, messages) in &self.queues {
-            let rows = messages.iter().map(Waiting::row);
-            write!(f, "\nIn the {name}: {}\n{}", messages.len(), table(rows))?;
+        writeln!(f, "Calls ({})\n{}", self.state.calls.len(), calls(&self.state.calls))?;
+        let all = self.state.guardduty.len();
+        let members = self.members().into_iter().map(|(account, regions)| {
+            let (enabled, others): (Vec<_>, Vec<_>) =
+                regions.into_iter().partition(|(_, status)| *status == "Enabled");
+            let others = others.iter().map(|(region, status)| format!("{region} {status}"));
+            let enabled = format!("Enabled in {} of {all} Regions", enabled.len());
+            [account.to_owned(), enabled, others.collect::<Vec<_>>().join(", ")]
+        });
+        write!(f, "Members of GuardDuty\n{}", table(members))?;
+        for (name, url) in QUEUES {
+            let rows = self.messages(url).map(|message| {
+                let mut row = vec![
+                    format!("sent {}", clock(message.sent)),
+                    format!("visible {}", clock(message.visible_at)),
+                    format!("received {} times", message.receive_count),
+                ];
+                row.extend(summary(&body(&message.body)));
+                row
+            });
+            let rows: Vec<_> = rows.collect();
+            write!(f, "\nIn the {name}: {}\n{}", rows.len(), table(rows))?;
         }
-        if let Some(log) = &self.log {
-            write!(f, "\nLog of the function\n{}", table(log.iter().map(|line| [line])))?;
-        }
-        Ok(())
+        f.write_str(&log(self.log.as_deref()))
     }
 }
 
-impl Waiting {
-    fn row(&self) -> Vec<String> {
-        let mut row = vec![
-            format!("sent {}", clock(self.sent)),
-            format!("visible {}", clock(self.visible_at)),
-            format!("received {} times", self.receive_count),
-        ];
-        row.extend(summary(&self.body));
-        row
-    }
+/// The log of the function, where it is shown.
+pub(crate) fn log(lines: Option<&[String]>) -> String {
+    let shown = lines.map(|lines| table(lines.iter().map(|line| [line])));
+    shown.map_or(String::new(), |lines| format!("\nLog of the function\n{lines}"))
 }
 
-fn shown<S: Serializer>(calls: &[Call], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(calls.iter().map(|call| {
-        json!({
-            "at": call.at.as_secs_f64(),
-            "took": call.took.as_secs_f64(),
-            "service": call.service,
-            "operation": call.operation,
-            "region": call.region,
-            "accounts": call.accounts,
-            "status": call.status,
-            "error": call.error,
-            "fault": call.fault,
-        })
-    }))
+/// Pairs that are not enabled or were just enrolled, a row for each: the Region, and what is said of an account in it.
+pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str, &'a Value)>) -> String {
+    let mut pairs = pairs.peekable();
+    let titles = ["account", "Region", "outcome", "reason", "result"].map(str::to_owned);
+    let titles = pairs.peek().map(|_| titles);
+    let rows = pairs.map(|(account, region, pair)| {
+        let [outcome, reason, result] = texts(pair, ["outcome", "reason", "result"]);
+        [account.to_owned(), region.to_owned(), outcome, reason, result]
+    });
+    table(titles.into_iter().chain(rows))
 }
 
 fn body(text: &str) -> Value {
@@ -178,28 +160,28 @@ fn name_of(event: &Value) -> &str {
 
 /// What the function made of it.
 fn outcome(finished: &Finished) -> String {
+    let letters = match finished.dead_letters {
+        0 => String::new(),
+        letters => format!("  → {letters} message(s) to the dead-letter queue\n"),
+    };
     let reply = match &finished.outcome {
-        Err(error) => return format!("  failed: {}: {}\n", error.error_type, error.message),
+        Err(error) => {
+            return format!("  failed: {}: {}\n{letters}", error.error_type, error.message);
+        }
         Ok(reply) => reply,
     };
     if let Some(why) = reply.get("ignored") {
-        return format!("  ignored: {}\n", plain(why));
+        return format!("  ignored: {}\n{letters}", plain(why));
     }
     if reply.get("batchItemFailures").is_some_and(Value::is_array) {
-        return batch(&finished.event, reply);
+        return batch(&finished.event, reply) + &letters;
     }
-    let mut rows = vec![PAIR.map(str::to_owned)];
-    for account in items(reply, "accounts") {
-        let [id] = texts(account, ["accountId"]);
-        for (region, pair) in members(account, "regions") {
-            let [outcome, reason, result] = texts(pair, ["outcome", "reason", "result"]);
-            rows.push([id.clone(), region.clone(), outcome, reason, result]);
-        }
-    }
-    if rows.len() == 1 {
-        return format!("  reply: {reply}\n");
-    }
-    table(rows)
+    let accounts = items(reply, "accounts");
+    let shown = pairs(accounts.flat_map(|account| {
+        let id = account.get("accountId").and_then(Value::as_str).unwrap_or_default();
+        members(account, "regions").map(move |(region, pair)| (id, region.as_str(), pair))
+    }));
+    if shown.is_empty() { format!("  reply: {reply}\n{letters}") } else { shown + &letters }
 }
 
 /// What became of each message of a batch.
@@ -249,6 +231,8 @@ fn summary(body: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use local_aws::FunctionError;
 
     use super::*;

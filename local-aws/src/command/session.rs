@@ -3,15 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use local_aws::function::{Log, Profile};
+use local_aws::function::{self, Log, NAME, Profile};
 use local_aws::loopback::Loopback;
 use local_aws::{
     Cloud, DEAD_LETTER_QUEUE_URL, FunctionError, Invocation, Lambda, RETRY_QUEUE_URL, Usage,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use tokio::process::Child;
 
-use crate::function::Function;
 use crate::layout::seconds;
 
 /// A function that sends itself messages for ever is stopped after this many steps.
@@ -33,7 +33,7 @@ pub(crate) struct Session {
     profile: Profile,
     variables: Vec<(String, String)>,
     /// The running function; none before the first invocation and after a crash.
-    function: Option<Function>,
+    function: Option<Child>,
 }
 
 /// One invocation with what came of it.
@@ -88,7 +88,7 @@ impl Session {
             WINDOW,
         );
         lambda.epoch = cloud.lock().epoch;
-        let loopback = Loopback::start(&cloud, 0, &lambda.function_arn).await?;
+        let loopback = Loopback::start(&cloud, 0).await?;
         Ok(Self {
             cloud,
             log: Log::default(),
@@ -148,14 +148,9 @@ impl Session {
     /// What a person does who has removed the cause: all dead letters go round again.
     pub(crate) async fn redrive(&mut self) -> io::Result<()> {
         let now = self.now();
-        let moved = {
-            let mut state = self.cloud.lock();
-            state.faults.clear();
-            state
-                .queues
-                .move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL)
-                .map_err(io::Error::other)?
-        };
+        self.cloud.lock().faults.clear();
+        let moved = self.cloud.lock().queues.move_all(now, DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL);
+        let moved = moved.map_err(|problem| io::Error::other(format!("{problem:?}")))?;
         let note = format!(
             "Redrive: the faults are over, {moved} dead letter(s) moved to the retry queue"
         );
@@ -201,6 +196,17 @@ impl Session {
         state.queues.depth(now, DEAD_LETTER_QUEUE_URL).total()
     }
 
+    fn start_function(&self) -> io::Result<Child> {
+        let program = self.profile.path(NAME)?;
+        let mut command = function::command(&program, self.loopback.address());
+        let started = command.envs(self.variables.iter().cloned()).spawn();
+        let mut child =
+            started.map_err(|error| io::Error::other(format!("{}: {error}", program.display())))?;
+        self.log.collect(child.stdout.take());
+        self.log.collect(child.stderr.take());
+        Ok(child)
+    }
+
     /// Runs one invocation as Lambda does: a function that ends or exceeds its timeout has failed, and the next
     /// invocation starts a new one.
     async fn run(
@@ -209,25 +215,24 @@ impl Session {
     ) -> io::Result<(Result<Value, FunctionError>, Option<Usage>)> {
         let mut function = match self.function.take() {
             Some(function) => function,
-            None => {
-                Function::start(self.profile, self.loopback.address(), &self.variables, &self.log)?
-            }
+            None => self.start_function()?,
         };
+        let usage = |function: &Child| Usage::of(function.id()?);
         let outcome = tokio::select! {
             // An error that the function reports before it ends says more than its end.
             biased;
             outcome = self.loopback.invoke(invocation) => outcome,
-            status = function.ended() => {
+            status = function.wait() => {
                 let message = format!("the function ended: {}", status?);
                 return Ok((Err(FunctionError::new("Runtime.ExitError", message)), None));
             }
             () = tokio::time::sleep(invocation.timeout) => {
                 let message = format!("the function timed out after {} s", invocation.timeout.as_secs());
-                return Ok((Err(FunctionError::new("Sandbox.Timedout", message)), function.usage()));
+                return Ok((Err(FunctionError::new("Sandbox.Timedout", message)), usage(&function)));
             }
         };
         // Before the function may be killed: a process that has ended tells nothing.
-        let usage = function.usage();
+        let usage = usage(&function);
         self.function = self.loopback.was_taken().then_some(function);
         Ok((outcome, usage))
     }
