@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::world::{ONE_REGION, World, event, outcome, pair};
+use crate::world::{ONE_REGION, World, outcome, pair};
 use local_aws::{CodeIn, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup, Shape, TextIn};
 use serde_json::json;
 
@@ -51,7 +51,7 @@ async fn a_member_that_the_list_does_not_show_yet_is_not_created_twice() {
     let world = World::of_reconcile(&Setup::default(), &ONE_REGION);
     world.region(REGION).lists_late_by(MINUTE);
     for (listed, enrolled) in [(0, 3), (0, 0), (3, 0)] {
-        let report = world.invoke(&event("reconcile.json")).await.unwrap();
+        let report = world.invoke(&json!({ "reconcile": {} })).await.unwrap();
         let region = &report["regions"][REGION];
         assert_eq!((&report["gap"], &region["enrolled"]), (&json!(0), &json!(enrolled)));
         assert_eq!(region["enabled"], 3 - enrolled, "{listed} are listed");
@@ -112,7 +112,7 @@ async fn a_reconcile_finds_all_accounts_that_guardduty_enabled_by_itself() {
     let world = World::of_reconcile(&Setup::default(), &ONE_REGION);
     world.region(REGION).auto_enables_all_after(MINUTE);
     sleep(MINUTE).await;
-    let report = world.invoke(&event("reconcile.json")).await.unwrap();
+    let report = world.invoke(&json!({ "reconcile": {} })).await.unwrap();
     assert_eq!(report["regions"][REGION]["enabled"], 3);
     assert_eq!(world.count("CreateMembers"), 0);
     assert_eq!(world.region(REGION).enabled_since(OTHER_ACCOUNT), Some(MINUTE));
@@ -120,20 +120,23 @@ async fn a_reconcile_finds_all_accounts_that_guardduty_enabled_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_is_understood_wherever_it_has_its_code_and_its_text() {
-    let throttled = "deferred: throttled";
-    let texts = [(TextIn::Lowercase, throttled), (TextIn::Capitalized, throttled)];
-    for code in [CodeIn::Header, CodeIn::Type, CodeIn::Code, CodeIn::Nowhere] {
-        for (text, expected) in texts {
-            let world = one_region();
-            let kind = FaultKind::OddError {
-                status: 400,
-                code: Some("ThrottlingException".to_owned()),
-                message: "Rate exceeded".to_owned(),
-                shape: Shape { code, text },
-            };
-            world.fault(Fault::always("CreateMembers", kind));
-            let reply = world.enroll(&[NEW_ACCOUNT]).await;
-            assert_eq!(outcome(&reply, NEW_ACCOUNT, REGION), expected, "{code:?} {text:?}");
-        }
+    let texts = [TextIn::Lowercase, TextIn::Capitalized];
+    let coded = [CodeIn::Header, CodeIn::Type, CodeIn::Code];
+    let coded = coded.into_iter().flat_map(|code| texts.map(|text| (400, code, text)));
+    // Without a code the status says it.
+    let bare = [TextIn::Lowercase, TextIn::Capitalized, TextIn::Html];
+    let bare = bare.map(|text| (429, CodeIn::Nowhere, text));
+    for (status, code, text) in coded.chain(bare) {
+        let world = one_region();
+        let kind = FaultKind::OddError {
+            status,
+            code: Some("ThrottlingException".to_owned()),
+            message: "Rate exceeded".to_owned(),
+            shape: Shape { code, text },
+        };
+        world.fault(Fault::always("CreateMembers", kind));
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        let outcome = outcome(&reply, NEW_ACCOUNT, REGION);
+        assert_eq!(outcome, "deferred: throttled", "{code:?} {text:?}");
     }
 }
