@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::world::{ONE_REGION, World, event, outcome, pair};
+use crate::world::{ONE_REGION, World, outcome, pair};
 use local_aws::{CodeIn, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup, Shape, TextIn};
 use serde_json::json;
 
@@ -129,7 +129,7 @@ async fn a_reconcile_finds_all_accounts_that_guardduty_enabled_by_itself() {
     let world = World::of_reconcile(&Setup::default(), &ONE_REGION);
     world.region(REGION).auto_enables_all_after(MINUTE);
     sleep(MINUTE).await;
-    let report = world.invoke(&event("reconcile.json")).await.unwrap();
+    let report = world.invoke(&json!({ "reconcile": {} })).await.unwrap();
     assert_eq!(report["regions"][REGION]["enabled"], 3);
     assert_eq!(world.count("CreateMembers"), 0);
     assert_eq!(world.region(REGION).enabled_since(OTHER_ACCOUNT), Some(MINUTE));
