@@ -93,14 +93,13 @@ impl RuntimeApi {
             });
             // Another function may have been faster.
             if let Some((invocation, since)) = taken {
-                return self
-                    .show(&invocation, since)
+                return Self::show(&invocation, since)
                     .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, ""));
             }
         }
     }
 
-    fn show(&self, invocation: &Invocation, since: Instant) -> http::Result<Response<Bytes>> {
+    fn show(invocation: &Invocation, since: Instant) -> http::Result<Response<Bytes>> {
         // For the function's own clock, which does not skip.
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let deadline = since_1970 + invocation.timeout.saturating_sub(since.elapsed());
