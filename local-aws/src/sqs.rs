@@ -58,7 +58,9 @@ impl Request<'_> {
             };
             match dealt_with {
                 Ok(mut shown) => {
-                    shown["Id"] = id.into();
+                    if let Value::Object(members) = &mut shown {
+                        members.insert("Id".to_owned(), id.into());
+                    }
                     successful.push(shown);
                 }
                 Err(refusal) => failed.push(json!({
@@ -76,12 +78,14 @@ impl Request<'_> {
 
     fn send(&self, queues: &mut Queues, url: &str, entry: &Input) -> Result<Value, Refusal> {
         let draft = sqs_input::draft(entry)?;
-        let mut sent = json!({
-            "MD5OfMessageBody": md5_of_body(&draft.body),
-            "MD5OfMessageAttributes": md5_of_attributes(&draft.attributes),
-        });
-        sent["MessageId"] = queues.send(self.now, url, draft).map_err(refusal)?.into();
-        Ok(sent)
+        let body = md5_of_body(&draft.body);
+        let attributes = md5_of_attributes(&draft.attributes);
+        let id = queues.send(self.now, url, draft).map_err(refusal)?;
+        Ok(json!({
+            "MessageId": id,
+            "MD5OfMessageBody": body,
+            "MD5OfMessageAttributes": attributes,
+        }))
     }
 
     fn change_visibility(
