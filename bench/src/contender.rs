@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use local_aws::function::{NAME, Profile};
+use serde::Serialize;
 
 use crate::arguments::Arguments;
 
@@ -23,11 +24,14 @@ pub(crate) enum Kind {
 }
 
 /// A program that can be measured.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Contender {
+    #[serde(rename = "program")]
     pub(crate) name: String,
+    #[serde(skip)]
     pub(crate) kind: Kind,
     /// The program and its arguments.
+    #[serde(skip)]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -54,14 +54,8 @@ async fn measure(mut arguments: Arguments) -> io::Result<String> {
     let contenders = Contender::all(&arguments).await?;
     let mut cells = Vec::new();
     for contender in &contenders {
-        let program = &contender.name;
         let scenarios = scenario::scenarios(&arguments, contender.kind).into_iter();
-        cells.extend(scenarios.map(|scenario| Cell {
-            contender,
-            program,
-            scenario,
-            samples: Vec::new(),
-        }));
+        cells.extend(scenarios.map(|scenario| Cell { contender, scenario, samples: Vec::new() }));
     }
     // The same circumstances one after another.
     cells.sort_by_key(|Cell { scenario, .. }| {
@@ -74,7 +68,7 @@ async fn measure(mut arguments: Arguments) -> io::Result<String> {
             let [regions, round_trip, cpu] = cell.scenario.cells();
             let what = format!(
                 "{}, Regions: {regions}, round trip: {round_trip}, CPU of: {cpu}",
-                cell.program
+                cell.contender.name
             );
             say(&format!("repetition {repetition} of {}: {what}", arguments.repetitions));
             let sample = Sample::take(cell.contender, cell.scenario, &trust, arguments.warm).await;

@@ -21,9 +21,8 @@ const FIGURES: [(&str, Value); 6] = [
 /// One program under some circumstances, in every repetition.
 #[derive(Debug, Serialize)]
 pub(crate) struct Cell<'a> {
-    #[serde(skip)]
+    #[serde(flatten)]
     pub(crate) contender: &'a Contender,
-    pub(crate) program: &'a str,
     #[serde(flatten)]
     pub(crate) scenario: Scenario,
     #[serde(rename = "repetitions")]
@@ -34,7 +33,7 @@ pub(crate) struct Cell<'a> {
 pub(crate) fn tables(cells: &[Cell]) -> String {
     let mut measured = table(&["warm p99", "calls first, warm", "round trips first, warm"]);
     let mut ratios = table(&[]);
-    let first = cells.first().map_or("", |cell| cell.program);
+    let first = cells.first().map_or("", |cell| &cell.contender.name);
     for cell in cells {
         let events = cell.samples.iter().flat_map(|sample| &sample.warm);
         let figures = FIGURES.map(|(_, value)| figure(cell.samples.iter().map(value)));
@@ -43,8 +42,8 @@ pub(crate) fn tables(cells: &[Cell]) -> String {
             cell.counts(|event| Some(event.calls)),
             cell.counts(|event| event.round_trips),
         ]));
-        let is_base = |base: &&Cell| base.program == first && base.scenario == cell.scenario;
-        if let Some(base) = cells.iter().find(is_base).filter(|_| cell.program != first) {
+        let is_base = |base: &&Cell| base.contender.name == first && base.scenario == cell.scenario;
+        if let Some(base) = cells.iter().find(is_base).filter(|_| cell.contender.name != first) {
             let pairs = || cell.samples.iter().zip(&base.samples);
             let ratio =
                 |value: Value| figure(pairs().map(|(cell, base)| value(cell) / value(base)));
@@ -69,7 +68,7 @@ fn table(further: &[&'static str]) -> Table {
 
 impl Cell<'_> {
     fn row(&self) -> impl Iterator<Item = String> {
-        [self.program.to_owned()].into_iter().chain(self.scenario.cells())
+        [self.contender.name.clone()].into_iter().chain(self.scenario.cells())
     }
 
     /// A count of the first events, and of the further ones.
@@ -148,16 +147,17 @@ mod tests {
             warm_cpu_ms: 1.0,
             peak_memory_mb: 9.0,
         };
-        let contender = Contender::new("", Kind::Function, []);
-        let cell = |program, regions, starts: [f64; 3]| Cell {
-            contender: &contender,
-            program,
+        let [old, new] = ["old", "new"].map(|name| Contender::new(name, Kind::Function, []));
+        let cell = |contender, regions, starts: [f64; 3]| Cell {
+            contender,
             scenario: Scenario::plain(regions, 0),
             samples: starts.map(sample).into(),
         };
-        let old = cell("old", 17, [2.0, 3.0, 2.0]);
-        let new = cell("new", 17, [4.0, 9.0, 5.0]);
-        let tables = tables(&[old, new, cell("new", 34, [1.0; 3])]);
+        let tables = tables(&[
+            cell(&old, 17, [2.0, 3.0, 2.0]),
+            cell(&new, 17, [4.0, 9.0, 5.0]),
+            cell(&new, 34, [1.0; 3]),
+        ]);
         let (_, ratios) = tables.split_once("Times as much as old").unwrap();
         assert!(ratios.contains("| 2.50 (2–3) |"), "{ratios}");
         assert_eq!(ratios.matches("| new").count(), 1, "{ratios}");

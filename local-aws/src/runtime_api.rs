@@ -93,23 +93,10 @@ impl RuntimeApi {
             });
             // Another function may have been faster.
             if let Some((invocation, since)) = taken {
-                return Self::show(&invocation, since)
+                return show(&invocation, since)
                     .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, ""));
             }
         }
-    }
-
-    fn show(invocation: &Invocation, since: Instant) -> http::Result<Response<Bytes>> {
-        // For the function's own clock, which does not skip.
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let deadline = since_1970 + invocation.timeout.saturating_sub(since.elapsed());
-        Response::builder()
-            .header("content-type", "application/json")
-            .header("lambda-runtime-aws-request-id", &invocation.request_id)
-            .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
-            .header("lambda-runtime-invoked-function-arn", FUNCTION_ARN)
-            .header("lambda-runtime-trace-id", TRACE)
-            .body(invocation.payload.to_string().into())
     }
 
     fn report(
@@ -121,6 +108,19 @@ impl RuntimeApi {
         let _ = self.reports.send((request_id.map(str::to_owned), result));
         status(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
     }
+}
+
+fn show(invocation: &Invocation, since: Instant) -> http::Result<Response<Bytes>> {
+    // For the function's own clock, which does not skip.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let deadline = since_1970 + invocation.timeout.saturating_sub(since.elapsed());
+    Response::builder()
+        .header("content-type", "application/json")
+        .header("lambda-runtime-aws-request-id", &invocation.request_id)
+        .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
+        .header("lambda-runtime-invoked-function-arn", FUNCTION_ARN)
+        .header("lambda-runtime-trace-id", TRACE)
+        .body(invocation.payload.to_string().into())
 }
 
 fn status(status: StatusCode, body: &'static str) -> Response<Bytes> {

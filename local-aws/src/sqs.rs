@@ -82,9 +82,9 @@ impl Request<'_> {
         let attributes = md5_of_attributes(&draft.attributes);
         let id = queues.send(self.now, url, draft).map_err(refusal)?;
         Ok(json!({
+            "MessageId": id,
             "MD5OfMessageBody": body,
             "MD5OfMessageAttributes": attributes,
-            "MessageId": id,
         }))
     }
 
