@@ -207,7 +207,7 @@ impl Trouble {
             match &fault.kind {
                 FaultKind::Delay(delay) => trouble.delay += *delay,
                 FaultKind::Unprocessed(text) => {
-                    trouble.unprocessed.0.push((fault.account.clone(), text.clone()))
+                    trouble.unprocessed.0.push((fault.account.clone(), text.clone()));
                 }
                 other => {
                     trouble.reply.get_or_insert_with(|| other.clone());

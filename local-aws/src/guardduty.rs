@@ -41,6 +41,7 @@ const NOT_IN_ORGANIZATION: &str =
 const NOT_DELEGATED: &str = "The request is rejected because the current account is not the GuardDuty delegated administrator account.";
 
 /// GuardDuty in one Region, as the administrator sees it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct GuardDuty {
     /// 32 hexadecimal digits, or `None` where GuardDuty is not enabled.
@@ -197,7 +198,7 @@ impl GuardDuty {
         let mut associated = self.associated_if_near_the_limit(details.len());
         let mut unprocessed = Vec::new();
         for (id, email) in details {
-            if let Err(text) = self.create_member(around, &mut associated, &id, email) {
+            if let Err(text) = self.create_member(around, &mut associated, &id, &email) {
                 unprocessed.push((id, text));
             }
         }
@@ -219,7 +220,7 @@ impl GuardDuty {
         around: &Surroundings,
         associated: &mut usize,
         id: &str,
-        email: String,
+        email: &str,
     ) -> Result<(), String> {
         if let Some(text) = around.unprocessed.text(id) {
             return Err(text.to_owned());
@@ -264,7 +265,7 @@ impl GuardDuty {
         let member = Member {
             enabled_at: (!at_once).then(|| now + self.enables_after),
             ends_as: self.final_status.clone(),
-            ..Member::new(&email, status)
+            ..Member::new(email, status)
         };
         let before = self.members.remove(id);
         self.members.insert(id.to_owned(), member.since(now, before));

@@ -72,10 +72,13 @@ async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, Con
         )
     })?;
     let is_chunked = reply.headers().contains_key(TRANSFER_ENCODING);
-    let body = |body| match is_chunked {
-        // Mapped only because nothing knows how long a mapped body is.
-        true => SdkBody::from_body_1_x(Full::new(body).map_frame(|frame| frame)),
-        false => SdkBody::from(body),
+    let body = |body| {
+        if is_chunked {
+            // Mapped only because nothing knows how long a mapped body is.
+            SdkBody::from_body_1_x(Full::new(body).map_frame(|frame| frame))
+        } else {
+            SdkBody::from(body)
+        }
     };
     HttpResponse::try_from(reply.map(body)).map_err(|error| ConnectorError::user(error.into()))
 }
