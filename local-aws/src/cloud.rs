@@ -316,8 +316,8 @@ mod tests {
         let late = Duration::from_secs(7);
         for operation in ["CreateMembers", "GetMembers", "StartMonitoringMembers"] {
             for (kind, ended) in [
-                (error(400), (400, "".to_owned())),
-                (error(503), (503, "".to_owned())),
+                (error(400), (400, String::new())),
+                (error(503), (503, String::new())),
                 (FaultKind::Drop { effect: false }, (0, String::new())),
                 (FaultKind::Delay(late), (200, "{".to_owned())),
                 (FaultKind::Garbage, (200, "<html>garbage".to_owned())),
@@ -349,7 +349,7 @@ mod tests {
         let mut state = cloud.lock();
         let messages = &state.queues.queues[RETRY_QUEUE_URL].messages;
         let hidden =
-            |message: &&crate::message::Message| message.visible_at > Duration::from_secs(900);
+            |message: &&crate::message::Message| message.visible_at > Duration::from_mins(15);
         match operation {
             "SendMessageBatch" => messages.len(),
             "ChangeMessageVisibilityBatch" => messages.iter().filter(hidden).count(),
