@@ -41,7 +41,6 @@ const NOT_IN_ORGANIZATION: &str =
 const NOT_DELEGATED: &str = "The request is rejected because the current account is not the GuardDuty delegated administrator account.";
 
 /// GuardDuty in one Region, as the administrator sees it.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct GuardDuty {

@@ -355,7 +355,9 @@ impl Lie {
             Self::Body(changes) => {
                 let body = response.body().bytes().unwrap_or_default();
                 if let Ok(mut document) = serde_json::from_slice(body) {
-                    changes.iter().for_each(|each| change(&mut document, each));
+                    for each in &changes {
+                        change(&mut document, each);
+                    }
                     *response.body_mut() = SdkBody::from(document.to_string());
                 }
             }
@@ -387,7 +389,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let changed = (select(samples()), prop::collection::vec(hostile_changes(), 0..5)).prop_map(
         |(name, changes)| {
             let mut document = event(&name);
-            changes.iter().for_each(|each| change(&mut document, each));
+            for each in &changes {
+                change(&mut document, each);
+            }
             document
         },
     );
@@ -397,7 +401,9 @@ fn cases() -> impl Strategy<Value = Case> {
             "reason": "throttled", "result": "zqsecret@example.com", "detectorId": "d", "attempts": 7,
             "firstFailedAt": "2026-05-28T20:26:39Z", "lastFailedAt": "2026-05-28T20:26:39Z", "eventId": "e",
             "eventTime": null});
-        changes.iter().for_each(|each| change(&mut record, each));
+        for each in &changes {
+ change(&mut record, each);
+ }
         record
     });
     let failed = changed.clone().prop_map(|event| {
@@ -411,7 +417,9 @@ fn cases() -> impl Strategy<Value = Case> {
         let records = messages.into_iter().enumerate().map(|(number, (body, changes))| {
             let mut record = json!({"messageId": format!("m-{number}"), "receiptHandle": format!("receipt-{number}"),
                 "body": body.to_string(), "attributes": {"ApproximateReceiveCount": "1"}, "eventSource": "aws:sqs"});
-            changes.iter().for_each(|each| change(&mut record, each));
+            for each in &changes {
+ change(&mut record, each);
+ }
             record["eventSource"] = json!("aws:sqs");
             record
         });
@@ -639,7 +647,7 @@ fn fuzz_any_input() {
         found.len()
     );
     for (problem, (count, smallest)) in &found {
-        println!("{count} × {problem}: {:.1500}", smallest);
+        println!("{count} × {problem}: {smallest:.1500}");
     }
     assert!(found.is_empty());
 }
