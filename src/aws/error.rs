@@ -40,10 +40,13 @@ fn answered(raw: &HttpResponse, code: Option<&str>, message: Option<&str>) -> Fa
     Failure::answered(raw.status().as_u16(), code, message, body)
 }
 
+/// The longest page token, in bytes. Ours: a token can become a part of an address, and one of 65 kB cannot.
+const MAX_PAGE_TOKEN: usize = 8_192;
+
 /// The token of the next page, if there is one; `asked` is the token of the page that just came.
 ///
 /// # Errors
-/// If both are the same: the pages would never end.
+/// If both are the same, so that the pages would never end, or if it is too long.
 pub(crate) fn next_page(
     asked: Option<&str>,
     next: Option<&str>,
@@ -51,6 +54,9 @@ pub(crate) fn next_page(
     let next = next.filter(|token| !token.is_empty());
     if next.is_some() && next == asked {
         return Err(Failure::no_answer("the same page token came twice"));
+    }
+    if next.is_some_and(|token| token.len() > MAX_PAGE_TOKEN) {
+        return Err(Failure::no_answer("the page token is too long to be sent back"));
     }
     Ok(next.map(str::to_owned))
 }
@@ -87,6 +93,8 @@ mod tests {
             assert_eq!(next_page(Some("a"), none), Ok(None));
         }
         assert!(next_page(Some("a"), Some("a")).is_err());
+        assert!(next_page(None, Some(&"x".repeat(MAX_PAGE_TOKEN))).is_ok());
+        assert!(next_page(None, Some(&"x".repeat(MAX_PAGE_TOKEN + 1))).is_err());
     }
 
     #[test]

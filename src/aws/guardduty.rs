@@ -1,6 +1,7 @@
 //! GuardDuty in one Region, as seen from the delegated administrator: the only place that calls its SDK.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ use crate::aws::error;
 
 /// How long a call may take that changes something. Ours: 50 accounts were reported to take seconds, and an event has 50 s.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How long a detector's id can be (GuardDuty API reference). It becomes a part of the address of each call.
+const DETECTOR_ID_LENGTH: RangeInclusive<usize> = 1..=300;
 
 /// The most members on a page of `ListMembers` (GuardDuty API reference).
 const MEMBERS_PER_PAGE: i32 = 50;
@@ -248,6 +252,9 @@ impl RegionalGuardDuty {
         let reply = self.client.list_detectors().send().await;
         let reply = reply.map_err(|error| failed(error::failure(&error)))?;
         let first = reply.detector_ids().first().cloned();
+        if first.as_ref().is_some_and(|id| !DETECTOR_ID_LENGTH.contains(&id.len())) {
+            return Err(failed(Failure::no_answer("the detector's id has an impossible length")));
+        }
         // That there is none is not remembered: someone may be about to enable GuardDuty here.
         self.remember(first.clone());
         first.ok_or_else(|| failed(Failure::NoDetector))
