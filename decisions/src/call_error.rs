@@ -10,7 +10,7 @@ use crate::operation::Operation;
 use crate::redacted::Redacted;
 use crate::region::Region;
 
-/// How much of an error's body is kept if it is not JSON, in bytes: what a proxy says fits.
+/// How much of an error's body is kept if it is not JSON, in characters: what a proxy says fits.
 const MAX_BODY: usize = 300;
 
 /// An AWS call that gave no usable answer, after the SDK's own retries.
@@ -61,14 +61,17 @@ impl Failure {
             Some(code.to_owned())
         });
         let text = message.filter(|text| !text.is_empty()).map(str::to_owned);
-        let text = text.or_else(|| member(&["message", "Message", "errorMessage"])).or_else(|| {
-            let head = body.get(..MAX_BODY.min(body.len())).unwrap_or_default();
-            json.is_null().then(|| String::from_utf8_lossy(head).into_owned())
-        });
+        let text = text.or_else(|| member(&["message", "Message", "errorMessage"]));
+        let message = match text {
+            Some(text) => Redacted::new(&text),
+            // What a proxy says. Cut only after addresses are removed, so that no part of one stays.
+            None if json.is_null() => Redacted::new(&String::from_utf8_lossy(body)).cut(MAX_BODY),
+            None => Redacted::new(""),
+        };
         Self::Answered {
             status,
             code: code.map(|code| Redacted::new(&code).to_string()).filter(|code| !code.is_empty()),
-            message: Redacted::new(text.as_deref().unwrap_or_default()),
+            message,
         }
     }
 
@@ -164,6 +167,9 @@ mod tests {
             let failure = Failure::answered(400, code, message, body.as_bytes());
             assert_eq!(failure.to_string(), shown, "{body}");
         }
+        let hidden = "<m>&quot;zqsecret x&quot;&#64;example.com</m> ".repeat(20);
+        let failure = Failure::answered(400, None, None, hidden.as_bytes());
+        assert!(!failure.to_string().contains("zqsecret"), "{failure}");
         let long = "x".repeat(1_000_000);
         let failure = Failure::answered(400, Some(&long), None, long.as_bytes());
         assert!(failure.to_string().len() < 2_000);

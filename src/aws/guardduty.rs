@@ -175,7 +175,7 @@ impl RegionalGuardDuty {
             let reply = reply.map_err(|error| error::failure(&error))?;
             let auto_enable = reply.auto_enable_organization_members();
             Ok(OrganizationSettings {
-                auto_enable: auto_enable.map(|setting| setting.as_str().to_owned()),
+                auto_enable: auto_enable.map(|name| Redacted::new(name.as_str()).to_string()),
                 member_limit_reached: reply.member_account_limit_reached(),
             })
         })
@@ -252,8 +252,8 @@ impl RegionalGuardDuty {
         let reply = self.client.list_detectors().send().await;
         let reply = reply.map_err(|error| failed(error::failure(&error)))?;
         let first = reply.detector_ids().first().cloned();
-        if first.as_ref().is_some_and(|id| !DETECTOR_ID_LENGTH.contains(&id.len())) {
-            return Err(failed(Failure::no_answer("the detector's id has an impossible length")));
+        if first.as_deref().is_some_and(|id| !is_detector_id(id)) {
+            return Err(failed(Failure::no_answer("the detector's id is not one")));
         }
         // That there is none is not remembered: someone may be about to enable GuardDuty here.
         self.remember(first.clone());
@@ -350,6 +350,12 @@ fn has_member(json: &[u8], name: &str) -> bool {
     value.is_some_and(|value| !value.starts_with(b"null"))
 }
 
+/// Whether a text can be a part of an address of AWS, of a record, and of a log line. Ours: each known id is hexadecimal.
+fn is_detector_id(text: &str) -> bool {
+    DETECTOR_ID_LENGTH.contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 fn ids(accounts: &[AccountId]) -> Vec<String> {
     accounts.iter().map(ToString::to_string).collect()
 }
@@ -422,6 +428,14 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(has_member(json.as_bytes(), "members"), has, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_detectors_id_is_short_and_has_letters_and_digits_only() {
+        assert!(is_detector_id("12abc34d567e8fa901bc2d34e56789f0"));
+        for text in ["", "a@example.com", "a/b", "a b", &"x".repeat(301)] {
+            assert!(!is_detector_id(text), "{text}");
         }
     }
 

@@ -150,7 +150,7 @@ impl Queue {
                 || "SQS did not say why".to_owned(),
                 |failed| {
                     let message = failed.message().unwrap_or_default();
-                    format!("{}: {}", failed.code(), Redacted::new(message))
+                    Redacted::new(&format!("{}: {message}", failed.code())).to_string()
                 },
             );
         }
@@ -190,7 +190,9 @@ impl Queue {
             .queue_url(&self.url)
             .set_entries(Some(entries));
         match call.send().await {
-            Ok(reply) => reply.failed().iter().map(|f| f.code().to_owned()).collect(),
+            Ok(reply) => {
+                reply.failed().iter().map(|f| Redacted::new(f.code()).to_string()).collect()
+            }
             Err(error) => vec![said(Operation::ChangeMessageVisibilityBatch, &error)],
         }
     }

@@ -264,10 +264,22 @@ fn hostile_changes() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// Puts a text into the place of each.
+fn say(document: &mut Value, text: &str) {
+    match document {
+        Value::String(old) => text.clone_into(old),
+        Value::Array(items) => items.iter_mut().for_each(|item| say(item, text)),
+        Value::Object(members) => members.values_mut().for_each(|member| say(member, text)),
+        _ => {}
+    }
+}
+
 /// What happens to an answer of AWS on its way.
 #[derive(Debug, Clone)]
 enum Lie {
     Body(Vec<Change>),
+    /// Each text in the body is this one.
+    EachText(String),
     Text(String),
     Status(u16),
     Header(&'static str, String),
@@ -299,6 +311,7 @@ fn lies() -> impl Strategy<Value = Lie> {
     ];
     prop_oneof![
         6 => prop::collection::vec(hostile_changes(), 1..4).prop_map(Lie::Body),
+        1 => text().prop_map(Lie::EachText),
         1 => text().prop_map(Lie::Text),
         1 => select(statuses.clone()).prop_map(Lie::Status),
         1 => (select(headers), text()).prop_map(|(name, text)| Lie::Header(name, text)),
@@ -358,6 +371,13 @@ impl Lie {
                     for each in &changes {
                         change(&mut document, each);
                     }
+                    *response.body_mut() = SdkBody::from(document.to_string());
+                }
+            }
+            Self::EachText(text) => {
+                let body = response.body().bytes().unwrap_or_default();
+                if let Ok(mut document) = serde_json::from_slice(body) {
+                    say(&mut document, &text);
                     *response.body_mut() = SdkBody::from(document.to_string());
                 }
             }
@@ -655,4 +675,42 @@ fn fuzz_any_input() {
 #[test]
 fn any_changed_answer_of_aws_is_borne_and_shows_no_address() {
     check(cases(), |case| assert_eq!(case.problems(), Vec::<String>::new()));
+}
+
+#[test]
+fn no_text_of_an_answer_is_shown_with_an_address_and_none_is_too_long() {
+    let texts =
+        [format!("{SECRET}@example.com"), format!("{SECRET}%40example.com"), "x".repeat(100_000)];
+    for payload in ["{\"accounts\": [\"444455556666\"]}", "{\"reconcile\": {}}"] {
+        for text in &texts {
+            let error = Lie::Error(400, text.clone(), json!(text));
+            for (lie, call) in [Lie::EachText(text.clone()), error]
+                .iter()
+                .flat_map(|lie| (0..16).map(move |call| (lie, call)))
+            {
+                let case = Case {
+                    payload: payload.to_owned(),
+                    lies: HashMap::from([(call, lie.clone())]),
+                    faults: Vec::new(),
+                    regions: "eu-west-1",
+                };
+                assert_eq!(case.problems(), Vec::<String>::new(), "call {call}: {lie:.200?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_page_token_is_too_long_for_a_url() {
+    let mut case = Case {
+        payload: "{\"reconcile\": {}}".to_owned(),
+        lies: HashMap::new(),
+        faults: Vec::new(),
+        regions: "eu-west-1",
+    };
+    for call in 0..8 {
+        let page = json!({"members": [], "nextToken": "x".repeat(100_000)});
+        case.lies = HashMap::from([(call, Lie::Text(page.to_string()))]);
+        assert_eq!(case.problems(), Vec::<String>::new(), "call {call}");
+    }
 }
