@@ -275,6 +275,25 @@ async fn a_refusal_is_one_error_line_with_account_region_reason_and_text() {
 }
 
 #[tokio::test]
+async fn a_failed_call_is_a_line_with_its_operation_and_region() {
+    let kind = FaultKind::Error {
+        status: 403,
+        code: Some("AccessDeniedException".to_owned()),
+        message: "no".to_owned(),
+    };
+    let cloud = cloud_with([Fault::always("GetMembers", kind).in_region("us-east-1")]);
+    let run = run(&cloud, &[], &[enroll()]).await;
+    let line = run.line("a call of AWS failed");
+    for (name, value) in [
+        ("operation", "GetMembers"),
+        ("region", "us-east-1"),
+        ("cause", "AccessDeniedException: no"),
+    ] {
+        assert_eq!(line[name], value);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_invocation_is_one_line_with_its_type_and_message() {
     let run = run(&cloud_with([]), &[], &[json!({})]).await;
     assert_eq!(run.error().error_type, "InvalidEvent");

@@ -25,6 +25,7 @@ use crate::clock;
 use crate::enroll::one_region::enroll;
 use crate::enroll::rate_limiter::RateLimiter;
 use crate::invocation::NO_ANSWER;
+use crate::observe::logs;
 
 /// `DescribeAccount` calls at a time in one invocation. Organizations allows 20 per second and account, and 24 for the
 /// whole organization, shared with every other tool (Organizations quotas, read 2026-11). Ours: one event names one
@@ -146,6 +147,7 @@ impl Enroller {
             stream::iter(accounts.iter().skip(start).chain(accounts.iter().take(start)))
                 .map(async |&id| {
                     let described = self.organizations.describe_account(id).await;
+                    let described = described.inspect_err(logs::call_failed);
                     let address = addresses.get(&id);
                     let described = described.map(|account| Account {
                         email: account.email.or_else(|| address.cloned()),

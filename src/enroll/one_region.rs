@@ -52,7 +52,7 @@ async fn make_calls(
                 if matches!(call, Call::CreateMembers(_)) && permit.take().is_none() {
                     limiter.wait().await;
                 }
-                let answer = make(guardduty, &call).await;
+                let answer = make(guardduty, &call).await.inspect_err(logs::call_failed);
                 enrollment.answered(&call, &answer);
             }
             Step::Wait(wait) => {

@@ -7,6 +7,8 @@ use decisions::classify;
 use decisions::reason::Reason;
 use tokio::time::{Instant, sleep_until};
 
+use crate::observe::logs;
+
 /// The longest step. Ours: a call per minute still finds out that the throttling is over.
 const LONGEST_STEP: Duration = Duration::from_mins(1);
 
@@ -57,7 +59,7 @@ impl RateLimiter {
     ) -> Result<T, CallError> {
         loop {
             self.wait().await;
-            let answer = call().await;
+            let answer = call().await.inspect_err(logs::call_failed);
             let failed = answer.as_ref().err();
             let throttled = failed.is_some_and(|error| classify::error(error) == Reason::Throttled);
             *count += usize::from(throttled);

@@ -67,6 +67,16 @@ pub(crate) fn attempt_ended(outcomes: &PairOutcomes) {
     );
 }
 
+/// One line for each call that failed, after the SDK's own retries. What follows for its pairs is said elsewhere.
+pub(crate) fn call_failed(error: &CallError) {
+    info!(
+        operation = %error.operation,
+        region = error.region.as_ref().map(Region::as_str),
+        cause = %error.failure,
+        "a call of AWS failed"
+    );
+}
+
 /// One line for each text of `GetMembers` that this version does not know.
 pub(crate) fn unknown_members(region: &Region, answer: &Answer) {
     for (id, text) in answer.unknown() {
