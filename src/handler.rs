@@ -21,7 +21,7 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Makes no call.
+    /// Builds all clients, without a call.
     #[must_use]
     pub fn new(configuration: Configuration, aws: &SdkConfig) -> Self {
         Self {

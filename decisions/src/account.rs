@@ -144,7 +144,6 @@ impl fmt::Debug for State {
 /// An account as Organizations describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its state.
     pub state: State,
     /// Its e-mail address; Organizations may return none.
     pub email: Option<Email>,

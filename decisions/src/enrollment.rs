@@ -97,7 +97,6 @@ pub enum Call {
 /// What GuardDuty answered, and the detector that was called. An account that it does not know is in neither map.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The detector.
     pub detector_id: String,
     /// `relationshipStatus` by account; from `GetMembers` only.
     pub members: BTreeMap<AccountId, String>,

@@ -62,7 +62,6 @@ pub struct NewAccounts {
 /// An account to enroll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAccount {
-    /// Its id.
     pub id: AccountId,
     /// Its e-mail address: CloudTrail masks it, but a pipeline may not. It serves only if Organizations returns none.
     pub email: Option<Email>,

@@ -4,6 +4,7 @@
 //! decided depends on the arguments alone. The AWS SDK, the runtime, and the log are in the package above.
 
 #![no_std]
+#![allow(missing_docs, reason = "a name that says it all needs no sentence")]
 
 #[macro_use]
 extern crate alloc;

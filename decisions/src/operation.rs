@@ -6,12 +6,10 @@ macro_rules! operations {
     ($($service:ident { $($operation:ident),+ })+) => {
         /// An AWS operation, by AWS's own name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "the names are AWS's")]
         pub enum Operation { $($($operation,)+)+ }
 
         /// An AWS service.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "the names are AWS's")]
         pub enum Service { $($service,)+ }
 
         impl Operation {

@@ -11,9 +11,7 @@ use crate::region::Region;
 /// One account in one Region: what is enrolled, fails, and is retried by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
-    /// The account.
     pub account: AccountId,
-    /// The Region.
     pub region: Region,
 }
 

@@ -21,11 +21,9 @@ pub struct QueuedPair {
     version: u64,
     /// The account, 12 digits.
     pub account_id: String,
-    /// The Region.
     pub region: String,
     /// The status's name.
     pub outcome: String,
-    /// The reason.
     pub reason: Reason,
     /// AWS's own words, or what was seen if AWS said nothing; `None` for a deadline.
     pub result: Option<String>,

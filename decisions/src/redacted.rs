@@ -55,7 +55,6 @@ impl Redacted {
         }
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -119,7 +119,6 @@ impl Region {
         well_formed.then(|| Self(name.into()))
     }
 
-    /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -103,7 +103,6 @@ pub struct Blocked {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountReport {
-    /// The account.
     pub account_id: AccountId,
     /// The status's name; `None` for what a dry run leaves as it is.
     pub outcome: Option<&'static str>,

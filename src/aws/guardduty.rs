@@ -102,7 +102,6 @@ impl RegionalGuardDuty {
         }
     }
 
-    /// The Region.
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }

@@ -20,7 +20,6 @@ pub(crate) struct Organizations {
 }
 
 impl Organizations {
-    /// Makes no call.
     pub(crate) fn new(aws: &SdkConfig) -> Self {
         let config = aws_sdk_organizations::config::Builder::from(aws)
             .retry_partition(RetryPartition::custom("organizations").build())

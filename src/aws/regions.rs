@@ -33,7 +33,6 @@ pub(crate) struct EnabledRegions {
 }
 
 impl EnabledRegions {
-    /// Makes no call.
     pub(crate) fn new(aws: &SdkConfig) -> Self {
         Self { client: Client::new(aws), known: Mutex::default() }
     }

@@ -41,7 +41,6 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Makes no call.
     pub(crate) fn new(aws: &SdkConfig, configuration: &Configuration) -> Self {
         Self {
             retries: Queue::new(aws, &configuration.retry_queue_url),

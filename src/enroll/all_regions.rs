@@ -45,7 +45,6 @@ pub(crate) struct Enroller {
 }
 
 impl Enroller {
-    /// Makes no call.
     pub(crate) fn new(configuration: Configuration, aws: &SdkConfig) -> Self {
         Self {
             organizations: Organizations::new(aws),
