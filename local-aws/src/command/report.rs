@@ -1,6 +1,6 @@
 //! What a session has shown, for a person or as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::MutexGuard;
 
@@ -174,7 +174,7 @@ fn outcome(finished: &Finished) -> String {
         return format!("  ignored: {}\n{letters}", plain(why));
     }
     if reply.get("batchItemFailures").is_some_and(Value::is_array) {
-        return batch(&finished.event, reply) + &letters;
+        return batch(&finished.event, reply, &finished.enabled) + &letters;
     }
     let accounts = items(reply, "accounts");
     let shown = pairs(accounts.flat_map(|account| {
@@ -185,14 +185,19 @@ fn outcome(finished: &Finished) -> String {
 }
 
 /// What became of each message of a batch.
-fn batch(event: &Value, reply: &Value) -> String {
+fn batch(event: &Value, reply: &Value, enabled: &BTreeSet<[String; 2]>) -> String {
     let rows = items(event, "Records").map(|record| {
         let id = record.get("messageId");
         let mut failures = items(reply, "batchItemFailures");
         let comes_back = failures.any(|failure| failure.get("itemIdentifier") == id);
         let [text] = texts(record, ["body"]);
+        let body = body(&text);
+        let pair = texts(&body, ["accountId", "region"]);
+        if !comes_back && enabled.contains(&pair) {
+            return [vec!["enabled".to_owned()], pair.into()].concat();
+        }
         let mut row = vec![if comes_back { "comes back" } else { "acknowledged" }.to_owned()];
-        row.extend(summary(&body(&text)));
+        row.extend(summary(&body));
         row
     });
     table(rows)
@@ -240,6 +245,7 @@ mod tests {
     #[test]
     fn an_invocation_is_shown_with_what_it_was_given_and_what_came_of_it() {
         let mut finished = Finished {
+            enabled: BTreeSet::new(),
             at: Duration::ZERO,
             took: Duration::from_millis(160),
             request_id: "id-1".to_owned(),
@@ -280,6 +286,17 @@ mod tests {
     fn a_batch_shows_which_messages_come_back() {
         let event = json!({ "Records": [{ "messageId": "1", "body": "a" }, { "messageId": "2", "body": "b" }] });
         let reply = json!({ "batchItemFailures": [{ "itemIdentifier": "2" }] });
-        assert_eq!(batch(&event, &reply), "  acknowledged  a\n  comes back    b\n");
+        let none = BTreeSet::new();
+        assert_eq!(batch(&event, &reply, &none), "  acknowledged  a\n  comes back    b\n");
+    }
+
+    #[test]
+    fn a_batch_shows_what_became_of_a_pair_and_not_what_its_message_said_before() {
+        let pair =
+            json!({ "accountId": "444455556666", "region": "eu-west-1", "outcome": "deferred" });
+        let event = json!({ "Records": [{ "messageId": "1", "body": pair.to_string() }] });
+        let reply = json!({ "batchItemFailures": [] });
+        let enabled = BTreeSet::from([["444455556666", "eu-west-1"].map(str::to_owned)]);
+        assert_eq!(batch(&event, &reply, &enabled), "  enabled  444455556666  eu-west-1\n");
     }
 }

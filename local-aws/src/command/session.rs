@@ -1,5 +1,6 @@
 //! One session of the command: the cloud, the function, and everything that was delivered.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ pub(crate) struct Finished {
     pub(crate) dead_letters: usize,
     #[serde(flatten, serialize_with = "ended")]
     pub(crate) outcome: Result<Value, FunctionError>,
+    /// The pairs of its messages that GuardDuty calls `Enabled` afterwards.
+    #[serde(skip)]
+    pub(crate) enabled: BTreeSet<[String; 2]>,
     /// What the function's process had used by then since its start; `None` where it has ended or there is no `/proc`.
     #[serde(skip)]
     pub(crate) usage: Option<Usage>,
@@ -172,8 +176,10 @@ impl Session {
         let (outcome, usage) = self.run(&invocation).await?;
         let now = self.now();
         self.lambda.finish(now, &mut self.cloud.lock().queues, &invocation, &outcome);
+        let enabled = self.enabled(&invocation.payload);
         self.invocations.push(Finished {
             at,
+            enabled,
             took: now.saturating_sub(at),
             request_id: invocation.request_id,
             attempt: invocation.attempt,
@@ -183,6 +189,23 @@ impl Session {
             usage,
         });
         Ok(())
+    }
+
+    /// The pairs of a batch's messages that are enabled members now.
+    fn enabled(&self, batch: &Value) -> BTreeSet<[String; 2]> {
+        let now = self.now();
+        let cloud = self.cloud.lock();
+        let records = batch.get("Records").and_then(Value::as_array).into_iter().flatten();
+        let pairs = records.filter_map(|record| {
+            let body: Value = serde_json::from_str(record.get("body")?.as_str()?).ok()?;
+            let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+            Some([text("accountId")?, text("region")?])
+        });
+        let is_enabled = |[account, region]: &[String; 2]| {
+            let member = cloud.guardduty.get(region).and_then(|there| there.members.get(account));
+            member.is_some_and(|member| member.status(now) == "Enabled")
+        };
+        pairs.filter(is_enabled).collect()
     }
 
     fn note(&mut self, note: String) {
