@@ -482,6 +482,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_failure_of_the_service_passes() {
+        for (failed, passes_by_itself) in [
+            (answered(429, None, ""), true),
+            (answered(503, None, ""), true),
+            (failed(Operation::ListMembers, Failure::no_answer("dropped")), true),
+            (bad_request("never seen"), false),
+            (answered(403, Some("AccessDeniedException"), ""), false),
+        ] {
+            assert_eq!(passes(&failed), passes_by_itself, "{failed}");
+        }
+    }
+
+    #[test]
     fn the_words_for_a_member_that_is_not_enabled_have_their_reasons() {
         for (status, reason) in [
             ("Disabled", Some(MemberSuspended)),

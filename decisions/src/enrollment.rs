@@ -990,6 +990,23 @@ mod tests {
     }
 
     #[test]
+    fn the_rules_follow_from_the_configuration_and_from_the_job() {
+        for (regions, skips) in [("all", true), ("eu-west-1", false)] {
+            let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/222222222222/{name}");
+            let configuration = Configuration::read(|name| match name {
+                "ADMIN_ACCOUNT_ID" => Some("222222222222".to_owned()),
+                "DEAD_LETTER_QUEUE_URL" => Some(queue("dead")),
+                "RETRY_QUEUE_URL" => Some(queue("retry")),
+                "REGIONS" => Some(regions.to_owned()),
+                _ => None,
+            });
+            let rules = Rules::of(&configuration.unwrap());
+            assert_eq!(rules.skip_without_detector, skips);
+            assert!(rules.waits && !rules.waiting(false).waits);
+        }
+    }
+
+    #[test]
     fn the_rules_say_how_a_pair_ends_without_a_detector() {
         for (skip_without_detector, status) in [(false, Status::Refused), (true, Status::Skipped)] {
             let rules = Rules { skip_without_detector, ..RULES };
