@@ -852,6 +852,23 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_somebody_else_makes_gets_three_waits_and_keeps_its_detector() {
+        let mut created = Vec::new();
+        let mut guardduty = slow(Some(0), 99_000);
+        let new = enrollment(WAITING, 1, Before::Nothing);
+        play_from(new, good, |now, nth, call| {
+            created.extend(matches!(call, Call::CreateMembers(_)).then_some(now));
+            guardduty(now, nth, call)
+        });
+        assert_eq!(created, [1_000 + 1_000 + 1_500]);
+        let late = enrollment(RULES, 1, Before::Accepted);
+        let (_, outcomes) = play_from(late, good, slow(Some(0), 99_000));
+        let said = "relationshipStatus is Created";
+        let pending = Outcome::because(Reason::NotYetEnabled).saying(said).at("d1");
+        assert_eq!(outcomes.get(&id(0)), Some(&pending));
+    }
+
+    #[test]
     fn a_member_that_waits_since_an_earlier_attempt_is_only_looked_at() {
         for (delay, status) in
             [(0, Status::Enrolled), (2_000, Status::Enrolled), (99_000, Status::Pending)]
