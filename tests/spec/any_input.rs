@@ -9,9 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
-use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -19,7 +16,6 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use decisions::configuration::Configuration;
-use guardduty_enroller::aws;
 use guardduty_enroller::handler::Handler;
 use guardduty_enroller::invocation::Invocation;
 use local_aws::in_process::InProcess;
@@ -32,7 +28,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-use crate::world::{OPERATIONS, RECONCILE_OPERATIONS, TIMEOUT, World, event};
+use crate::world::{OPERATIONS, RECONCILE_OPERATIONS, TIMEOUT, World, event, settings};
 
 /// One change of a JSON document, at a place that an index picks.
 #[derive(Debug, Clone)]
@@ -525,14 +521,6 @@ impl Case {
             calls: Arc::default(),
         };
         let _ = cloud.start();
-        let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        let settings = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .http_client(aws)
-            .build();
         let variables = BTreeMap::from([
             ("ADMIN_ACCOUNT_ID", ADMIN_ACCOUNT),
             ("DEAD_LETTER_QUEUE_URL", DEAD_LETTER_QUEUE_URL),
@@ -543,10 +531,7 @@ impl Case {
         let set = |name: &str| {
             variables.get(name).filter(|value| !value.is_empty()).map(ToString::to_string)
         };
-        Handler::new(
-            Configuration::read(set).expect("a good configuration"),
-            &aws::limited(&settings),
-        )
+        Handler::new(Configuration::read(set).expect("a good configuration"), &settings(aws))
     }
 
     /// What is wrong with the run.

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use crate::world::{
-    RECONCILE_OPERATIONS, REGIONS, World, bare, error, event, hangs, id, internal_error, pick,
-    unprocessed,
+    RECONCILE_OPERATIONS, REGIONS, World, bare, error, event, faults_of_any_call, hangs, id,
+    internal_error, pick, unprocessed,
 };
-use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, OTHER_ACCOUNT, Setup};
+use local_aws::{ADMIN_ACCOUNT, Fault, MANAGEMENT_ACCOUNT, OTHER_ACCOUNT, Setup};
 use serde_json::{Value, json};
 
 /// The Region that the tests look at, where one is enough.
@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_mins(15);
 const LIMIT: &str =
     "cannot create anymore members since it cannot exceed the maximum number of allowed members";
 
-/// An organization of `count` accounts beside the administrator, in so many Regions.
+/// An organization of `count` accounts beside the administrator, in `regions` Regions.
 fn organization(count: usize, regions: usize) -> Setup {
     let mut accounts = vec![(ADMIN_ACCOUNT.to_owned(), "security@example.com".to_owned())];
     accounts.extend((0..count).map(|n| (id(n), format!("a{n}@example.com"))));
@@ -54,7 +54,7 @@ async fn run(world: &World, payload: &Value, time: Duration) -> Value {
     report
 }
 
-/// The report is true: every expected account is counted once, and whoever is not enabled is in the gap.
+/// The report is true: every expected account is counted once, and each one that is not enabled is in the gap.
 fn check_truth(world: &World, report: &Value) {
     let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
     assert!(world.queues_are_empty(), "reconcile writes to no queue");
@@ -483,29 +483,6 @@ async fn two_runs_at_once_both_end_with_everyone_enabled() {
 
 // Every operation with every fault. Three tests, because each takes a core for some seconds.
 
-fn faults() -> Vec<FaultKind> {
-    vec![
-        error(400, "ThrottlingException", "a fault"),
-        bare(429),
-        error(400, "BadRequestException", "a fault"),
-        error(403, "AccessDeniedException", "a fault"),
-        error(500, "InternalServerErrorException", "a fault"),
-        bare(503),
-        FaultKind::Delay(Duration::from_mins(10)),
-        FaultKind::Delay(Duration::from_millis(4_900)),
-        FaultKind::Drop { effect: false },
-        FaultKind::Drop { effect: true },
-        FaultKind::Garbage,
-        FaultKind::Empty,
-        FaultKind::EmptyChunked,
-        FaultKind::Bare,
-        error(403, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
-        error(403, "NeverHeardOf", "a fault"),
-        FaultKind::WithoutUnprocessedAccounts,
-        internal_error(),
-    ]
-}
-
 /// A gap that takes every operation: accounts to create, and a suspended member to resume.
 fn world_with_a_gap() -> World {
     let setup = organization(60, 2);
@@ -521,7 +498,7 @@ fn world_with_a_gap() -> World {
 async fn run_matrix(when: impl Fn(Fault) -> Fault) {
     let mut cells = 0;
     for operation in RECONCILE_OPERATIONS {
-        for kind in faults() {
+        for kind in faults_of_any_call(Duration::from_millis(4_900)) {
             let fault = when(Fault::always(operation, kind));
             let world = world_with_a_gap();
             world.fault(fault.clone());

@@ -101,7 +101,7 @@ async fn one_redrive_finishes_the_job_once_the_cause_is_gone() {
     let first_failed = world.dead_letters()[0]["firstFailedAt"].clone();
     world.redrive();
     world.settle().await;
-    // Not mended yet: the letters come back, the attempts counted from 1.
+    // The cause is still there: the letters come back, the attempts counted from 1.
     let mut letters: Vec<Value> = world
         .dead_letters()
         .iter()

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::{OPERATIONS, World, bare, error, internal_error, operator, unprocessed};
-use local_aws::{ADMIN_ACCOUNT, Fault, FaultKind, MANAGEMENT_ACCOUNT, Setup};
+use crate::world::{OPERATIONS, World, faults_of_any_call, operator, unprocessed};
+use local_aws::{ADMIN_ACCOUNT, Fault, MANAGEMENT_ACCOUNT, Setup};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
@@ -115,28 +115,8 @@ fn arrival() -> impl Strategy<Value = Arrival> {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    let coded = |status, code| error(status, code, "a fault");
-    let kinds = vec![
-        coded(400, "ThrottlingException"),
-        bare(429),
-        coded(400, "BadRequestException"),
-        coded(403, "AccessDeniedException"),
-        coded(500, "InternalServerErrorException"),
-        bare(503),
-        FaultKind::Delay(Duration::from_secs(3)),
-        FaultKind::Delay(Duration::from_mins(10)),
-        FaultKind::Drop { effect: false },
-        FaultKind::Drop { effect: true },
-        FaultKind::Garbage,
-        FaultKind::Empty,
-        FaultKind::EmptyChunked,
-        FaultKind::Bare,
-        coded(403, "NeverHeardOf"),
-        error(403, "InvalidSignatureException", "Signature expired"),
-        FaultKind::WithoutUnprocessedAccounts,
-        internal_error(),
-        unprocessed("must first enable GuardDuty"),
-    ];
+    let mut kinds = faults_of_any_call(Duration::from_secs(3));
+    kinds.push(unprocessed("must first enable GuardDuty"));
     let times = prop::option::weighted(0.7, 1..8_usize);
     let region = prop::option::of(select(REGIONS.to_vec()));
     (select(OPERATIONS.to_vec()), select(kinds), region, 1..4_usize, times).prop_map(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::http::HttpClient;
 use decisions::configuration::Configuration;
 use guardduty_enroller::aws;
 use guardduty_enroller::handler::Handler;
@@ -54,21 +55,6 @@ pub(crate) const RECONCILE_OPERATIONS: [&str; 8] = [
     "StartMonitoringMembers",
 ];
 
-/// Those of all jobs.
-const ALL_OPERATIONS: [&str; 11] = [
-    "ChangeMessageVisibilityBatch",
-    "CreateMembers",
-    "DescribeAccount",
-    "DescribeOrganizationConfiguration",
-    "GetMembers",
-    "ListAccounts",
-    "ListDetectors",
-    "ListMembers",
-    "ListRegions",
-    "SendMessageBatch",
-    "StartMonitoringMembers",
-];
-
 /// The function, the AWS around it, and Lambda's own part.
 pub(crate) struct World {
     cloud: Cloud,
@@ -79,7 +65,7 @@ pub(crate) struct World {
     variables: BTreeMap<String, String>,
     killed: usize,
     /// The operations that may be seen.
-    allowed: &'static [&'static str],
+    allowed: Vec<&'static str>,
 }
 
 impl World {
@@ -116,7 +102,7 @@ impl World {
             lambda,
             variables,
             killed: 0,
-            allowed: &OPERATIONS,
+            allowed: OPERATIONS.into(),
         }
     }
 
@@ -131,14 +117,14 @@ impl World {
     /// A world in which any job may be asked for.
     pub(crate) fn new_for_any_input() -> Self {
         let mut world = Self::new();
-        world.allowed = &ALL_OPERATIONS;
+        world.allowed = [OPERATIONS, RECONCILE_OPERATIONS].concat();
         world
     }
 
     /// The world of a reconcile.
     pub(crate) fn of_reconcile(setup: &Setup, variables: &[(&str, &str)]) -> Self {
         let mut world = Self::of(setup, variables);
-        world.allowed = &RECONCILE_OPERATIONS;
+        world.allowed = RECONCILE_OPERATIONS.into();
         world
     }
 
@@ -640,18 +626,21 @@ fn function_error(diagnostic: Diagnostic) -> FunctionError {
 
 fn handler(cloud: &Cloud, variables: &BTreeMap<String, String>) -> Handler {
     let configuration = Configuration::read(|name| variables.get(name).cloned());
-    Handler::new(configuration.expect("a good configuration"), &settings(cloud))
+    Handler::new(
+        configuration.expect("a good configuration"),
+        &settings(in_process::http_client(cloud)),
+    )
 }
 
-/// The function's own settings, over the small AWS instead of the network.
-fn settings(cloud: &Cloud) -> SdkConfig {
+/// The function's own settings, over an AWS in this process instead of the network.
+pub(crate) fn settings(http: impl HttpClient + 'static) -> SdkConfig {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let settings = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-        .http_client(in_process::http_client(cloud))
+        .http_client(http)
         .build();
     aws::limited(&settings)
 }
@@ -803,4 +792,29 @@ impl RegionOfWorld<'_> {
         let now = self.world.elapsed();
         self.with(|guardduty| guardduty.members.get(account)?.enabled_since(now))
     }
+}
+
+/// What can be wrong with a call of any operation; `slow` is an answer that is late but may still be in time.
+pub(crate) fn faults_of_any_call(slow: Duration) -> Vec<FaultKind> {
+    let coded = |status, code| error(status, code, "a fault");
+    vec![
+        coded(400, "ThrottlingException"),
+        bare(429),
+        coded(400, "BadRequestException"),
+        coded(403, "AccessDeniedException"),
+        coded(500, "InternalServerErrorException"),
+        bare(503),
+        FaultKind::Delay(slow),
+        FaultKind::Delay(Duration::from_mins(10)),
+        FaultKind::Drop { effect: false },
+        FaultKind::Drop { effect: true },
+        FaultKind::Garbage,
+        FaultKind::Empty,
+        FaultKind::EmptyChunked,
+        FaultKind::Bare,
+        coded(403, "NeverHeardOf"),
+        error(403, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
+        FaultKind::WithoutUnprocessedAccounts,
+        internal_error(),
+    ]
 }
