@@ -385,7 +385,7 @@ fn id_of(value: &Value) -> Option<AccountId> {
     value.as_str()?.parse().ok()
 }
 
-/// A failed creation has no account, and nobody here can mend it.
+/// A failed creation has no account, and nothing here can repair it.
 fn created(details: &Map<String, Value>) -> Result<Found, InvalidEvent> {
     let key = "createAccountStatus";
     let status = object(details.get(key), key)?;

@@ -284,7 +284,7 @@ impl RegionPart<'_> {
         let reached =
             enroll(self.guardduty, enrollment, describe, &mut limiter, permit, cutoff).await;
         for (id, outcome) in reached {
-            // Whoever was not reached was accepted all the same.
+            // An account that this look did not reach was accepted all the same.
             if outcome.reason == Some(Reason::Deadline) {
                 self.report.count(id, &Outcome::because(Reason::NotYetEnabled));
             } else {
