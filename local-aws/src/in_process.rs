@@ -3,12 +3,10 @@
 use std::io;
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
@@ -16,16 +14,16 @@ use http_body_util::{BodyExt, Full};
 
 use crate::cloud::Cloud;
 
-/// An HTTP client that knows only the cloud. Time runs from [`Cloud::start`].
+/// An HTTP connector that knows only the cloud. Time runs from [`Cloud::start`].
 ///
 /// Read and connect timeouts are ignored; the SDK enforces attempt and operation timeouts itself.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct InProcess {
     cloud: Cloud,
 }
 
 impl InProcess {
-    /// A client of this cloud.
+    /// A connector to this cloud.
     #[must_use]
     pub fn new(cloud: &Cloud) -> Self {
         Self { cloud: cloud.clone() }
@@ -37,17 +35,8 @@ impl InProcess {
 pub fn http_client(cloud: &Cloud) -> SharedHttpClient {
     // The clock starts with the client, not with its first call.
     let _ = cloud.start();
-    SharedHttpClient::new(InProcess::new(cloud))
-}
-
-impl HttpClient for InProcess {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
+    let connector = SharedHttpConnector::new(InProcess::new(cloud));
+    http_client_fn(move |_, _| connector.clone())
 }
 
 impl HttpConnector for InProcess {

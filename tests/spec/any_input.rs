@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use decisions::configuration::Configuration;
 use guardduty_enroller::handler::Handler;
@@ -316,26 +315,15 @@ fn lies() -> impl Strategy<Value = Lie> {
 }
 
 /// The small AWS, with some of its answers changed: each by the number of its call.
-#[derive(Clone)]
 struct LyingAws {
     cloud: Cloud,
-    lies: Arc<HashMap<usize, Lie>>,
-    calls: Arc<AtomicUsize>,
+    lies: HashMap<usize, Lie>,
+    calls: AtomicUsize,
 }
 
 impl std::fmt::Debug for LyingAws {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LyingAws")
-    }
-}
-
-impl HttpClient for LyingAws {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }
 
@@ -515,11 +503,11 @@ impl Case {
     }
 
     fn handler(&self, cloud: &Cloud) -> Handler {
-        let aws = LyingAws {
+        let aws = SharedHttpConnector::new(LyingAws {
             cloud: cloud.clone(),
-            lies: Arc::new(self.lies.clone()),
-            calls: Arc::default(),
-        };
+            lies: self.lies.clone(),
+            calls: AtomicUsize::default(),
+        });
         let _ = cloud.start();
         let variables = BTreeMap::from([
             ("ADMIN_ACCOUNT_ID", ADMIN_ACCOUNT),
@@ -531,7 +519,10 @@ impl Case {
         let set = |name: &str| {
             variables.get(name).filter(|value| !value.is_empty()).map(ToString::to_string)
         };
-        Handler::new(Configuration::read(set).expect("a good configuration"), &settings(aws))
+        Handler::new(
+            Configuration::read(set).expect("a good configuration"),
+            &settings(http_client_fn(move |_, _| aws.clone())),
+        )
     }
 
     /// What is wrong with the run.

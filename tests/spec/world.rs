@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use aws_smithy_runtime_api::client::http::HttpClient;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use decisions::configuration::Configuration;
 use guardduty_enroller::aws;
 use guardduty_enroller::handler::Handler;
@@ -633,7 +633,7 @@ fn handler(cloud: &Cloud, variables: &BTreeMap<String, String>) -> Handler {
 }
 
 /// The function's own settings, over an AWS in this process instead of the network.
-pub(crate) fn settings(http: impl HttpClient + 'static) -> SdkConfig {
+pub(crate) fn settings(http: SharedHttpClient) -> SdkConfig {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let settings = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
