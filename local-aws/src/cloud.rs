@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn faulty(fault: Fault) -> Cloud {
-        let cloud = Cloud::new(&Setup::default());
+        let cloud = Cloud::new(&Setup::instant());
         cloud.lock().faults.push(fault);
         cloud
     }

@@ -103,14 +103,26 @@ impl GuardDuty {
             members: BTreeMap::new(),
             member_limit: MEMBER_LIMIT,
             auto_enable: "NONE".to_owned(),
-            auto_enable_after: Duration::ZERO,
-            enables_after: Duration::ZERO,
+            auto_enable_after: Duration::from_secs(2),
+            enables_after: Duration::from_secs(2),
             first_status: "Created".to_owned(),
             final_status: Cow::Borrowed("Enabled"),
-            list_lag: Duration::ZERO,
-            create_latency_per_account: Duration::ZERO,
+            list_lag: Duration::from_secs(1),
+            create_latency_per_account: Duration::from_millis(20),
             denied: false,
             touched_enabled: 0,
+        }
+    }
+
+    /// The same without any delay: a new member is `Enabled` and listed at once.
+    #[must_use]
+    pub fn instant(self) -> Self {
+        Self {
+            auto_enable_after: Duration::ZERO,
+            enables_after: Duration::ZERO,
+            list_lag: Duration::ZERO,
+            create_latency_per_account: Duration::ZERO,
+            ..self
         }
     }
 

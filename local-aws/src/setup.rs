@@ -37,6 +37,14 @@ pub struct Setup {
     pub epoch: Epoch,
 }
 
+impl Setup {
+    /// A cloud whose GuardDuty takes no time.
+    #[must_use]
+    pub fn instant() -> Self {
+        Self { guardduty: GuardDuty::new("").instant(), ..Self::default() }
+    }
+}
+
 impl Default for Setup {
     fn default() -> Self {
         let account = |id: &str, name: &str| (id.to_owned(), format!("{name}@example.com"));

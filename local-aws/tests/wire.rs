@@ -32,7 +32,7 @@ struct At {
 
 impl At {
     fn start() -> Self {
-        let cloud = Cloud::new(&Setup::default());
+        let cloud = Cloud::new(&Setup::instant());
         Self { cloud, now: Duration::ZERO }
     }
 

@@ -77,7 +77,7 @@ async fn a_call_that_takes_longer_the_more_accounts_it_has_is_waited_for() {
     let took: Vec<_> = world.calls("CreateMembers").iter().map(|call| call.took).collect();
     assert_eq!(took, [Duration::from_secs(6)]);
     for account in [NEW_ACCOUNT, OTHER_ACCOUNT] {
-        assert_eq!(world.region(REGION).enabled_since(account), Some(Duration::ZERO));
+        assert_eq!(world.region(REGION).enabled_since(account), Some(Duration::from_secs(2)));
     }
     assert!(world.queues_are_empty());
 }
@@ -115,6 +115,7 @@ async fn an_account_that_guardduty_enabled_by_itself_is_left_alone() {
         sleep(MINUTE).await;
         world.joins(joined);
         world.region(REGION).auto_enables_new_after(MINUTE);
+        world.region(REGION).enables_after(Duration::ZERO);
         sleep(waits).await;
         let reply = world.enroll(&[joined]).await;
         assert_eq!(outcome(&reply, joined, REGION), expected);

@@ -57,7 +57,7 @@ async fn two_deliveries_at_the_same_time_both_end_with_the_account_enabled() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_event_of_an_environment_makes_the_fewest_calls() {
-    let world = World::new();
+    let world = World::instant();
     world.enroll(&[NEW_ACCOUNT]).await;
     for (operation, count) in [
         ("ListRegions", 1),
@@ -73,7 +73,7 @@ async fn the_first_event_of_an_environment_makes_the_fewest_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_environment_asks_for_no_detector_and_no_region_again() {
-    let world = World::new();
+    let world = World::instant();
     world.enroll(&[NEW_ACCOUNT]).await;
     world.forget_calls();
     world.enroll(&[OTHER_ACCOUNT]).await;
@@ -85,7 +85,7 @@ async fn a_warm_environment_asks_for_no_detector_and_no_region_again() {
 #[tokio::test(start_paused = true)]
 async fn the_longest_chain_of_calls_is_four_for_a_first_event_and_three_for_a_warm_one() {
     // Virtual time: a call takes a second, and everything else none.
-    let setup = Setup { latency: Duration::from_secs(1), ..Setup::default() };
+    let setup = Setup { latency: Duration::from_secs(1), ..Setup::instant() };
     let listed = REGIONS.join(",");
     // The list of the enabled Regions is one call more.
     for (regions, first) in [(listed.as_str(), 4), ("all", 5)] {

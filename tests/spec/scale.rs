@@ -113,7 +113,7 @@ fn world_of(scale: Scale) -> World {
         accounts,
         regions: REGIONS.map(str::to_owned).to_vec(),
         latency: LATENCY,
-        ..Setup::default()
+        ..Setup::instant()
     };
     let world = World::of_reconcile(&setup, &[]);
     world.limit_rates(rates());

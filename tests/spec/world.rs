@@ -74,6 +74,11 @@ impl World {
         Self::with(&[])
     }
 
+    /// The same with a GuardDuty that takes no time.
+    pub(crate) fn instant() -> Self {
+        Self::of(&Setup::instant(), &[])
+    }
+
     /// The same with environment variables of the function set.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         Self::of(&Setup::default(), variables)

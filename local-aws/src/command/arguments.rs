@@ -170,7 +170,7 @@ pub(crate) struct CloudArguments {
     /// How long every call takes, in milliseconds
     #[arg(long, value_name = "MILLIS", default_value = "20")]
     latency: u64,
-    /// How long a new member is `Created` before it is `Enabled`; with --auto-enable, how long after its account joined
+    /// How long a new member is `Created` before it is `Enabled`, 2 seconds if it is not given; with --auto-enable, how long after its account joined
     /// GuardDuty adds it
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     enables_after: Option<Duration>,
@@ -207,8 +207,10 @@ pub(crate) struct Shown {
 impl CloudArguments {
     pub(crate) fn setup(&self) -> Setup {
         let mut guardduty = Setup::default().guardduty;
-        guardduty.enables_after = self.enables_after.unwrap_or_default();
-        guardduty.auto_enable_after = guardduty.enables_after;
+        if let Some(after) = self.enables_after {
+            guardduty.enables_after = after;
+            guardduty.auto_enable_after = after;
+        }
         if let Some(which) = &self.auto_enable {
             guardduty.auto_enable = which.to_uppercase();
         }
@@ -339,9 +341,9 @@ mod tests {
     #[test]
     fn new_members_take_their_time_and_have_a_status_as_the_command_line_says() {
         for (options, after, first, last, auto_enable) in [
-            (&[][..], 0, "Created", "Enabled", "NONE"),
+            (&[][..], 2, "Created", "Enabled", "NONE"),
             (&["--enables-after", "90"], 90, "Created", "Enabled", "NONE"),
-            (&["--member-status", "Invited"], 0, "Invited", "Invited", "NONE"),
+            (&["--member-status", "Invited"], 2, "Invited", "Invited", "NONE"),
             (
                 &["--member-status", "Invited", "--enables-after", "90"],
                 90,
@@ -350,7 +352,7 @@ mod tests {
                 "NONE",
             ),
             (&["--auto-enable", "new", "--enables-after", "5"], 5, "Created", "Enabled", "NEW"),
-            (&["--auto-enable", "all"], 0, "Created", "Enabled", "ALL"),
+            (&["--auto-enable", "all"], 2, "Created", "Enabled", "ALL"),
         ] {
             let guardduty =
                 parsed(&[&["event.json"], options].concat()).unwrap().cloud.setup().guardduty;
