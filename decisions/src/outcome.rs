@@ -55,6 +55,14 @@ impl Outcome {
         }
     }
 
+    /// Whether the pair's Region is not to be covered, so that the account counts as protected without it.
+    #[must_use]
+    pub fn leaves_region_out(&self) -> bool {
+        let reasons =
+            [Reason::RegionNotConfigured, Reason::NoDetector, Reason::MemberRegionDisabled];
+        self.status.is_skipped() && self.reason.is_some_and(|reason| reasons.contains(&reason))
+    }
+
     /// The same, explained by AWS's words or by what was seen.
     #[must_use]
     pub fn saying(self, text: &str) -> Self {

@@ -92,6 +92,11 @@ impl Region {
         known_names().any(|known| known == name).then(|| Self(name.into()))
     }
 
+    /// Every Region that this version knows.
+    pub fn all_known() -> impl Iterator<Item = Self> {
+        known_names().map(|name| Self(name.into()))
+    }
+
     /// A Region that a person typed. A Region can be newer than the lists above, so the words of AWS's names are enough.
     /// A name with another word is misspelt: it still resolves to a plausible host name, so nothing else would notice.
     ///

@@ -155,10 +155,21 @@ impl Request {
         }
     }
 
-    /// Whether its pairs cannot be named without the list of Regions.
+    /// Whether it asks for a pair, in a Region that must be covered.
     #[must_use]
     pub fn needs_regions(&self) -> bool {
-        matches!(self.wanted, Wanted::Everywhere(_))
+        !matches!(self.wanted, Wanted::Nothing(_))
+    }
+
+    /// Whether it must wait if AWS does not name the enabled Regions. The pair of a record need not, if this version knows
+    /// its Region.
+    #[must_use]
+    pub fn waits_for_regions(&self) -> bool {
+        match &self.wanted {
+            Wanted::Pair(pair, _) => Region::known(pair.region.as_str()).is_none(),
+            Wanted::Everywhere(_) => true,
+            Wanted::Nothing(_) => false,
+        }
     }
 
     /// How many pairs it asks for, in this many Regions.
@@ -230,7 +241,8 @@ impl Request {
     }
 
     /// The seconds from its event (or, without an event's time, from the first failure) to `now`, once for each account
-    /// whose own pairs are all enabled or skipped, and at least one of them was enrolled now.
+    /// whose own pairs are all enabled, and at least one of them was enrolled now. A Region that is not to be covered does
+    /// not count.
     #[must_use]
     pub fn seconds_to_protected(&self, all: &PairOutcomes, now: Timestamp) -> Vec<f64> {
         let since = self.origin.event_time.or(self.origin.first_failed_at);
@@ -241,11 +253,10 @@ impl Request {
         let own = self.own(all);
         let accounts = own.chunk_by(|(one, _), (other, _)| one.account == other.account);
         let is_protected = |pairs: &&[(&Pair, &Outcome)]| {
-            let mut statuses = pairs.iter().map(|(_, outcome)| outcome.status);
-            let is_done = |status| {
-                matches!(status, Status::Enrolled | Status::AlreadyEnabled | Status::Skipped)
-            };
-            statuses.clone().all(is_done) && statuses.any(|status| status == Status::Enrolled)
+            let covered = pairs.iter().filter(|(_, outcome)| !outcome.leaves_region_out());
+            let mut statuses = covered.map(|(_, outcome)| outcome.status);
+            let is_enabled = |status| matches!(status, Status::Enrolled | Status::AlreadyEnabled);
+            statuses.clone().all(is_enabled) && statuses.any(|status| status == Status::Enrolled)
         };
         accounts.filter(is_protected).map(|_| took.as_secs_f64()).collect()
     }
@@ -532,14 +543,20 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_measured_once_all_its_pairs_are_done_and_one_of_them_just_now() {
+    fn an_account_is_measured_once_it_is_enabled_where_it_is_to_be_and_somewhere_just_now() {
         let new = Outcome::enrolled;
+        let old = Outcome::already_enabled;
         let waits = || Outcome::because(Reason::Throttled);
-        let skipped = || Outcome::because(Reason::Excluded);
+        let region_left_out = || Outcome::because(Reason::RegionNotConfigured);
+        let no_detector = || Outcome::because(Reason::NoDetector).skipped();
+        let suspended = || Outcome::because(Reason::AccountSuspended);
         for (of, seconds) in [
-            ([new(), Outcome::already_enabled(), skipped()], vec![10.0]),
-            ([new(), waits(), skipped()], vec![]),
-            ([Outcome::already_enabled(), skipped(), skipped()], vec![]),
+            ([new(), old(), region_left_out()], vec![10.0]),
+            ([new(), no_detector(), Outcome::because(Reason::MemberRegionDisabled)], vec![10.0]),
+            ([new(), waits(), region_left_out()], vec![]),
+            ([new(), old(), suspended()], vec![]),
+            ([new(), old(), Outcome::because(Reason::NoDetector)], vec![]),
+            ([old(), region_left_out(), region_left_out()], vec![]),
         ] {
             let mut all = outcomes("444455556666", of);
             // Another request's account in the same invocation.

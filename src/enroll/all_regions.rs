@@ -12,7 +12,7 @@ use decisions::operation::Operation;
 use decisions::outcome::Outcome;
 use decisions::pair::{Pair, PairOutcomes, Pairs};
 use decisions::reason::Reason;
-use decisions::region::{Coverage, Region};
+use decisions::region::Region;
 use decisions::timestamp::rotation;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -74,14 +74,19 @@ impl Enroller {
         })
     }
 
-    /// Gives each pair exactly one outcome. A pair that is not done at `cutoff` is deferred; one Region's failure touches
-    /// no other Region.
-    pub(crate) async fn enroll(&self, pairs: Pairs, cutoff: Instant) -> PairOutcomes {
+    /// Gives each pair exactly one outcome; a pair in a Region that is not `covered` is skipped. A pair that is not done at
+    /// `cutoff` is deferred; one Region's failure touches no other Region.
+    pub(crate) async fn enroll(
+        &self,
+        pairs: Pairs,
+        covered: &BTreeSet<Region>,
+        cutoff: Instant,
+    ) -> PairOutcomes {
         let mut outcomes = PairOutcomes::new();
         let mut wanted: BTreeMap<Region, Vec<(AccountId, Before)>> = BTreeMap::new();
         for (region, accounts) in pairs.by_region {
             for (account, before) in accounts {
-                if let Some(reason) = self.not_wanted(account, &region) {
+                if let Some(reason) = self.not_wanted(account, &region, covered) {
                     let region = region.clone();
                     outcomes.insert(Pair { account, region }, Outcome::because(reason));
                 } else {
@@ -117,7 +122,12 @@ impl Enroller {
     }
 
     /// Why a pair is not to be enrolled, as far as the configuration says.
-    fn not_wanted(&self, account: AccountId, region: &Region) -> Option<Reason> {
+    fn not_wanted(
+        &self,
+        account: AccountId,
+        region: &Region,
+        covered: &BTreeSet<Region>,
+    ) -> Option<Reason> {
         let configuration = &self.configuration;
         if account == configuration.administrator {
             return Some(Reason::AdministratorAccount);
@@ -125,13 +135,8 @@ impl Enroller {
         if configuration.excluded.contains(&account) {
             return Some(Reason::Excluded);
         }
-        match &configuration.coverage {
-            // A record can be older than the configuration.
-            Coverage::Listed(regions) if !regions.contains(region) => {
-                Some(Reason::RegionNotConfigured)
-            }
-            _ => None,
-        }
+        // A record can be older than the configuration, or name a Region that does not exist.
+        (!covered.contains(region)).then_some(Reason::RegionNotConfigured)
     }
 
     async fn describe(

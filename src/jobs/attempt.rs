@@ -19,7 +19,7 @@ use crate::observe::{logs, metrics};
 /// Enrolls the pairs of all requests, and writes what became of them. Returns when that was.
 pub(super) async fn attempt(
     enroller: &Enroller,
-    requests: &[Request],
+    requests: &[&Request],
     regions: &BTreeSet<Region>,
     cutoff: Instant,
 ) -> (PairOutcomes, Timestamp) {
@@ -27,7 +27,7 @@ pub(super) async fn attempt(
     for request in requests {
         request.add_to(&mut pairs, regions);
     }
-    let outcomes = enroller.enroll(pairs, cutoff).await;
+    let outcomes = enroller.enroll(pairs, regions, cutoff).await;
     let now = clock::now();
     logs::attempt_ended(&outcomes);
     metrics::pairs(&outcomes);

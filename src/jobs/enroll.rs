@@ -1,8 +1,6 @@
 //! The accounts of an event or an operator's call: enrolled in every Region, and each pair that is not done goes to a
 //! queue.
 
-use std::slice;
-
 use decisions::event::NewAccounts;
 use decisions::retry::{self, Request};
 use serde_json::Value;
@@ -30,7 +28,7 @@ pub(crate) async fn run(
         ))
     })?;
     let request = Request::first(new, &invocation.request_id);
-    let (outcomes, now) = attempt(enroller, slice::from_ref(&request), &regions, cutoff).await;
+    let (outcomes, now) = attempt(enroller, &[&request], &regions, cutoff).await;
     let (retries, letters) = request.records(&outcomes, now);
     let wait = retry::backoff(request.origin.attempts);
     let sent = tokio::join!(

@@ -32,23 +32,23 @@ pub(crate) async fn run(
     let mut not_done = BTreeSet::new();
     let (readable, mut requests) = read(messages, invocation, &mut not_done);
     let regions = regions(enroller, &requests, cutoff).await;
-    let named = regions.clone().unwrap_or_default();
+    let unnamed = regions.is_none();
+    let covered = regions.unwrap_or_else(|| Arc::new(Region::all_known().collect()));
     // What is too much for one invocation comes back after the queue's visibility timeout.
-    let in_time = fitting(&requests, named.len());
+    let in_time = fitting(&requests, covered.len());
     requests.truncate(in_time);
     not_done.extend(readable.iter().skip(in_time).map(|message| &message.id));
-    let (outcomes, now) = attempt(enroller, &requests, &named, cutoff).await;
+    let waits = |request: &Request| unnamed && request.waits_for_regions();
+    let attempted: Vec<_> = requests.iter().filter(|request| !waits(request)).collect();
+    let (outcomes, now) = attempt(enroller, &attempted, &covered, cutoff).await;
     logs::skipped(&outcomes);
 
     let mut letters: Vec<QueuedPair> = Vec::new();
     let mut owners = Vec::new();
     let mut postponed = Vec::new();
     for (message, request) in readable.iter().zip(&requests) {
-        let disposition = if request.needs_regions() && regions.is_none() {
-            request.again()
-        } else {
-            request.disposition(&outcomes, now)
-        };
+        let disposition =
+            if waits(request) { request.again() } else { request.disposition(&outcomes, now) };
         match disposition {
             Disposition::Done(records) => {
                 owners.extend(records.iter().map(|_| &message.id));
@@ -112,7 +112,7 @@ fn read<'a>(
     readable
 }
 
-/// The Regions, if a redriven event needs them. `None` if it does and AWS did not name them.
+/// The Regions, if a message asks for a pair. `None` if one does and AWS did not name them.
 async fn regions(
     enroller: &Enroller,
     requests: &[Request],

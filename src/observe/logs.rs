@@ -147,7 +147,7 @@ pub(crate) fn not_postponed(failures: &[String]) {
 
 /// The list of Regions is not known, so the pairs of redriven events cannot be named.
 pub(crate) fn regions_unknown(error: &CallError) {
-    warn!(cause = %error, "account:ListRegions named no Regions; redriven events wait");
+    warn!(cause = %error, "account:ListRegions named no Regions; redriven events wait, and so do pairs in Regions that this version does not know");
 }
 
 /// The list of Regions could not be read again.

@@ -221,6 +221,31 @@ async fn a_failed_list_of_regions_lets_only_redriven_events_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_in_a_region_that_is_not_covered_is_acknowledged_without_a_call_there() {
+    // A Region that nobody has heard of, and one of AWS's that is not enabled.
+    for region in ["a-b-c", "ap-east-1"] {
+        let mut world = World::new();
+        world.put(&[record(NEW_ACCOUNT, region), record(NEW_ACCOUNT, "eu-west-1")]);
+        world.settle().await;
+        assert!(world.queues_are_empty());
+        assert_eq!(world.calls_in(region), 0);
+        assert!(world.enabled_regions(NEW_ACCOUNT).contains("eu-west-1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_list_of_regions_no_call_goes_to_one_that_nobody_has_heard_of() {
+    let mut world = World::new();
+    world.fault(Fault::always("ListRegions", bare(503)).first(3));
+    world.put(&[record(NEW_ACCOUNT, "a-b-c")]);
+    assert!(world.step(Duration::from_mins(1)).await);
+    assert_eq!(world.retries().len(), 1);
+    world.settle().await;
+    assert!(world.queues_are_empty());
+    assert_eq!(world.calls_in("a-b-c"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_in_a_batch_lets_the_rest_come_back() {
     let world = World::with(&[("REGIONS", "eu-west-1,us-east-1")]);
     let slow = FaultKind::Delay(Duration::from_secs(4));

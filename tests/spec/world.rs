@@ -436,6 +436,11 @@ impl World {
         calls.filter(|call| call.region == region).count()
     }
 
+    /// How many calls were made so far in one Region.
+    pub(crate) fn calls_in(&self, region: &str) -> usize {
+        self.cloud.lock().calls.iter().filter(|call| call.region == region).count()
+    }
+
     /// How many calls were made so far, of any operation.
     pub(crate) fn all_calls(&self) -> usize {
         self.cloud.lock().calls.len()
