@@ -32,6 +32,11 @@ impl Handler {
         }
     }
 
+    /// The same with new clients, which remember nothing.
+    pub(crate) fn renewed(&self) -> Self {
+        Self::new(self.configuration.clone(), &self.aws)
+    }
+
     /// Handles one invocation and returns its reply.
     ///
     /// # Errors

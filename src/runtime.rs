@@ -1,35 +1,48 @@
 //! Lambda's Runtime API: the only place that calls the Lambda runtime crate's services.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use decisions::configuration::InvalidConfiguration;
+use decisions::redacted::Redacted;
+use futures_util::FutureExt;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, layers, service_fn};
 use lambda_runtime_api_client::{BoxError, Client, body::Body, build_request};
 use serde_json::value::RawValue;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::handler::Handler;
 use crate::invocation::{Error, Invocation};
 
-/// Takes invocations until the environment ends.
+/// Takes invocations until the environment ends. After a panic the next invocation has a new handler: what made the SDK
+/// panic can be in its clients, and would be met again.
 ///
 /// # Errors
 /// If the Runtime API is out of reach.
 pub async fn serve(handler: Handler) -> Result<(), BoxError> {
-    let handler = Arc::new(handler);
+    let current = Arc::new(Mutex::new(Arc::new(handler)));
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let handler = Arc::clone(&handler);
+        let current = Arc::clone(&current);
         async move {
+            let handler = Arc::clone(&*current.lock().await);
             let invocation = Invocation {
                 deadline: Instant::now() + time_left(event.context.deadline),
                 request_id: event.context.request_id,
             };
             // Boxed: the compiler gives up on the layout of a future that is this deeply nested.
-            let reply = Box::pin(handler.handle(event.payload.get(), &invocation)).await;
-            reply.map_err(|error| Failed(error.into()))
+            let reply = Box::pin(handler.handle(event.payload.get(), &invocation));
+            match AssertUnwindSafe(reply).catch_unwind().await {
+                Ok(reply) => reply.map_err(|error| Failed(error.into())),
+                Err(panic) => {
+                    *current.lock().await = Arc::new(handler.renewed());
+                    Err(Failed(panicked(&*panic)))
+                }
+            }
         }
     });
     Runtime::new(service)
@@ -37,6 +50,19 @@ pub async fn serve(handler: Handler) -> Result<(), BoxError> {
         .layer(MapRequestLayer::new(as_json))
         .run()
         .await
+}
+
+/// A panic, as Lambda is told of it.
+fn panicked(panic: &(dyn Any + Send)) -> Diagnostic {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Diagnostic {
+        error_type: "Panicked".to_owned(),
+        error_message: format!(
+            "{}. This is a defect of the function or of a library: please report it. Nothing is lost: Lambda runs an event again and then keeps it in the dead-letter queue",
+            Redacted::new(text.unwrap_or("unknown panic"))
+        ),
+    }
 }
 
 /// What Lambda is told of an invocation that failed. The runtime also writes its `Debug` output as a log line.

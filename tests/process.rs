@@ -186,6 +186,27 @@ async fn a_function_that_cannot_hand_a_pair_on_says_so_to_lambda() {
 }
 
 #[tokio::test]
+async fn what_an_odd_answer_does_to_the_sdk_ends_with_its_invocation() {
+    // The SDK's signer panics at a clock that this `Date` has set.
+    let date = FaultKind::Date("Fri, 31 Dec 9999 23:59:59 GMT".to_owned());
+    for operation in ["ListRegions", "DescribeAccount", "ListDetectors", "GetMembers"] {
+        let cloud = cloud_with([Fault::always(operation, date.clone()).first(1)]);
+        let run = run(&cloud, &[], &[enroll(), enroll(), enroll()]).await;
+        let ended: Vec<_> = run.replies.iter().map(Result::is_ok).collect();
+        assert!(ended.iter().filter(|good| !**good).count() <= 1, "{operation}: {ended:?}");
+        if let Some(error) = run.replies.iter().find_map(|reply| reply.as_ref().err()) {
+            assert_eq!(error.error_type, "Panicked", "{operation}");
+        }
+        let last = run.replies[2].as_ref().expect("a good end");
+        let regions = last["accounts"][0]["regions"].as_object().unwrap();
+        for pair in regions.values() {
+            let outcome = pair["outcome"].as_str().unwrap();
+            assert!(["enrolled", "already-enabled"].contains(&outcome), "{operation}: {last}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_fails_at_start_and_tells_lambda_every_variable() {
     let cloud = cloud_with([]);
     let wrong = [

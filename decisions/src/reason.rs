@@ -126,7 +126,7 @@ reasons! {
         "GuardDuty does not accept the account's e-mail address, or there is none",
         "Change the root user's e-mail address (from the management account, `account start-primary-email-update`) to one that GuardDuty accepts: 6 to 64 characters, ASCII, before the `@` no leading dot, no blank and none of `\"'()<>[]:,\\|%&`, after it letters, digits, `-` and at least one `.`, and neither `.` nor `-` at an end";
     RegionNotConfigured = "region-not-configured", Skipped, Account,
-        "A queued pair's Region is no longer in `Regions`",
+        "A queued pair's Region is not one of those to be covered",
         "Nothing";
     Unknown = "unknown" (other), Deferred, Account,
         "AWS gave an answer that this version does not know, or a record is from a later version",

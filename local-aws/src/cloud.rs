@@ -172,6 +172,7 @@ fn answered(
             }
             protocol::success(service, answer)
         }
+        Some(FaultKind::Date(date)) => protocol::dated(service, answer, date),
         _ => protocol::success(service, answer),
     }))
 }

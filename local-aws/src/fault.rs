@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::account_id::is_account_id;
 use crate::protocol::OPERATIONS;
 
@@ -60,6 +62,8 @@ pub enum FaultKind {
         /// Whether the effect has taken place before.
         effect: bool,
     },
+    /// The normal answer, with this `Date`.
+    Date(String),
     /// The effect takes place, but the body of the answer is not JSON.
     Garbage,
     /// The effect takes place, but the answer has no body.
@@ -338,6 +342,9 @@ fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
                 value.parse().map(Duration::from_millis).map_err(|_| wrong(value, why))?,
             )
         }
+        ("date", Some(value)) if HeaderValue::from_str(value).is_ok() => {
+            FaultKind::Date(value.to_owned())
+        }
         ("drop", None) => FaultKind::Drop { effect: false },
         ("drop-after", None) => FaultKind::Drop { effect: true },
         ("garbage", None) => FaultKind::Garbage,
@@ -347,7 +354,7 @@ fn parse_kind(text: &str) -> Result<FaultKind, FaultSyntax> {
         ("no-unprocessed", None) => FaultKind::WithoutUnprocessedAccounts,
         _ => {
             let why = "is not a kind of fault; kinds are error=STATUS[/CODE[/MESSAGE]][:code-in=PLACE][:text-in=PLACE], \
-                       unprocessed=TEXT, delay=MILLIS, drop, drop-after, garbage, empty, empty-chunked, bare, \
+                       unprocessed=TEXT, delay=MILLIS, date=TEXT, drop, drop-after, garbage, empty, empty-chunked, bare, \
                        no-unprocessed";
             return Err(wrong(text, why));
         }
@@ -382,6 +389,10 @@ mod tests {
             ("error=503", error(503, None, "Fault on purpose.")),
             ("error=403/Denied/a/b: c", error(403, Some("Denied"), "a/b: c")),
             ("delay=1500", FaultKind::Delay(Duration::from_millis(1500))),
+            (
+                "date=Fri, 31 Dec 9999 23:59:59 GMT",
+                FaultKind::Date("Fri, 31 Dec 9999 23:59:59 GMT".to_owned()),
+            ),
             ("drop", drop(false)),
             ("drop-after", drop(true)),
             ("garbage", FaultKind::Garbage),

@@ -2,7 +2,7 @@
 //! REST JSON 1, Organizations JSON 1.1, SQS JSON 1.0.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -197,6 +197,15 @@ pub(crate) fn error(service: Option<Service>, refusal: &Refusal) -> Response<Byt
         && let Ok(value) = HeaderValue::from_str(&value)
     {
         response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Writes a success with this `Date`.
+pub(crate) fn dated(service: Service, answer: Value, date: &str) -> Response<Bytes> {
+    let mut response = success(service, answer);
+    if let Ok(date) = HeaderValue::from_str(date) {
+        response.headers_mut().insert(DATE, date);
     }
     response
 }

@@ -25,6 +25,7 @@ Faults
     unprocessed=TEXT               the accounts come back in unprocessedAccounts (for
                                    SendMessageBatch: the entries in Failed)
     delay=MILLIS                   the normal answer, later
+    date=TEXT                      the normal answer, with this Date
     drop, drop-after               the connection drops before or after the effect
     garbage, empty, empty-chunked  the effect takes place, the body is unreadable or missing (and of
                                    an unknown length)
