@@ -24,7 +24,7 @@ pub(crate) async fn run(
     let cutoff = invocation.cutoff();
     let regions = enroller.regions(cutoff).await.map_err(|error| {
         Error::NotEnqueued(format!(
-            "REGIONS is `all`, but account:ListRegions named no Regions ({error}), so no pair could be named"
+            "REGIONS is `all`, but account:ListRegions named no Regions ({error}), so no pair could be named. If it lasts, name the Regions in REGIONS"
         ))
     })?;
     let request = Request::first(new, &invocation.request_id);
