@@ -101,6 +101,8 @@ NAMES = {
     # Only the management account and a delegated administrator for Account Management may name an account.
     ("account", "AccountId"): "AccessDeniedException",
     ("sqs", "QueueUrl"): "QueueDoesNotExist",
+    ("sqs", "SourceArn"): "ResourceNotFoundException",
+    ("sqs", "DestinationArn"): "ResourceNotFoundException",
 }
 
 # Members of SQS that local-aws does not take, and says so: neither the function nor the runbook uses them.
@@ -134,7 +136,7 @@ class Contract:
     """A running local-aws with botocore's clients of it; what was checked, and what was found."""
 
     def __init__(self, binary):
-        command = [str(binary), "serve", "--port", "0", "--latency", "0"]
+        command = [str(binary), "serve", "--port", "0", "--latency", "0", "--enables-after", "0"]
         self.server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.variables = {}
         for line in self.server.stdout:
@@ -246,6 +248,10 @@ def examples(contract):
     attributes = {"name": {"DataType": "String", "StringValue": "x"}}
     batch = {**queue, "Entries": [{"Id": "a", "MessageBody": "x", "MessageAttributes": attributes}]}
 
+    def arn(name):
+        *_, account, queue_name = contract.variables[f"{name}_QUEUE_URL"].split("/")
+        return f"arn:aws:sqs:eu-west-1:{account}:{queue_name}"
+
     def received(**more):
         contract.check("examples", ("sqs", "SendMessageBatch"), batch, "to be received")
         answer = contract.check("examples", ("sqs", "ReceiveMessage"), queue, "for its handle")
@@ -265,6 +271,7 @@ def examples(contract):
         ("sqs", "SendMessageBatch"): lambda: batch,
         ("sqs", "ReceiveMessage"): lambda: queue,
         ("sqs", "DeleteMessage"): lambda: {**queue, **received()},
+        ("sqs", "StartMessageMoveTask"): lambda: {"SourceArn": arn("DEAD_LETTER"), "DestinationArn": arn("RETRY")},
         ("sqs", "ChangeMessageVisibilityBatch"): lambda: {**queue, "Entries": [received(Id="a", VisibilityTimeout=9)]},
     }
 

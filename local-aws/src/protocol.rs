@@ -12,7 +12,7 @@ use crate::input::Input;
 use crate::refusal::Refusal;
 
 /// Every operation there is: its service, its name, and in REST its method and path, where `*` is the detector.
-pub(crate) const OPERATIONS: [(Service, &str, &str); 13] = [
+pub(crate) const OPERATIONS: [(Service, &str, &str); 14] = [
     (Service::GuardDuty, "ListDetectors", "GET detector"),
     (Service::GuardDuty, "CreateMembers", "POST detector/*/member"),
     (Service::GuardDuty, "GetMembers", "POST detector/*/member/get"),
@@ -26,6 +26,7 @@ pub(crate) const OPERATIONS: [(Service, &str, &str); 13] = [
     (Service::Sqs, "ChangeMessageVisibilityBatch", ""),
     (Service::Sqs, "ReceiveMessage", ""),
     (Service::Sqs, "DeleteMessage", ""),
+    (Service::Sqs, "StartMessageMoveTask", ""),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

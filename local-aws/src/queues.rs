@@ -257,6 +257,12 @@ impl Queues {
         times
     }
 
+    /// Whether another queue's redrive policy names this one.
+    pub(crate) fn is_dead_letter_queue(&self, url: &str) -> bool {
+        let mut redrives = self.queues.values().filter_map(|queue| queue.redrive.as_ref());
+        redrives.any(|redrive| redrive.dead_letter_url == url)
+    }
+
     /// Moves every visible message as `StartMessageMoveTask` does: it arrives as a new message, with a new id, a new
     /// enqueue time and no receives. Gives how many were moved.
     ///

@@ -30,6 +30,9 @@ impl Request<'_> {
         operation: &str,
         input: &Input,
     ) -> Result<Value, Refusal> {
+        if operation == "StartMessageMoveTask" {
+            return self.start_message_move_task(queues, input);
+        }
         let url = required(input, "QueueUrl")?;
         if !queues.queues.contains_key(url) {
             return Err(refusal(QueueProblem::NoSuchQueue));
@@ -130,6 +133,31 @@ impl Request<'_> {
         })
     }
 
+    /// Moves at once what SQS moves in a while.
+    fn start_message_move_task(
+        &self,
+        queues: &mut Queues,
+        input: &Input,
+    ) -> Result<Value, Refusal> {
+        // Parsed, because a wrong type is refused; the pace is not kept.
+        input.integer("MaxNumberOfMessagesPerSecond")?;
+        let from = url_of(queues, required(input, "SourceArn")?)?.to_owned();
+        let to = match input.string("DestinationArn")? {
+            Some(arn) => url_of(queues, arn)?.to_owned(),
+            None => {
+                return Err(refuse(
+                    "UnsupportedOperation",
+                    "Here a DestinationArn is needed: most of these dead letters have no source queue.",
+                ));
+            }
+        };
+        if !queues.is_dead_letter_queue(&from) {
+            return Err(invalid("Source queue must be configured as a Dead Letter Queue."));
+        }
+        queues.move_all(self.now, &from, &to).map_err(refusal)?;
+        Ok(json!({ "TaskHandle": format!("task at {:?}", self.now) }))
+    }
+
     fn delete_message(
         &self,
         queues: &mut Queues,
@@ -142,6 +170,17 @@ impl Request<'_> {
             Err(problem) => Err(refusal(problem)),
         }
     }
+}
+
+/// The queue that an ARN names: its last part is that of the queue's address too.
+fn url_of<'a>(queues: &'a Queues, arn: &str) -> Result<&'a str, Refusal> {
+    let name = arn.strip_prefix("arn:").and_then(|rest| rest.rsplit(':').next());
+    let mut urls = queues.queues.keys();
+    let found = urls.find(|url| url.rsplit('/').next() == name);
+    found.map(String::as_str).ok_or_else(|| {
+        let message = "The resource that you specified for the SourceArn or DestinationArn parameter doesn't exist.";
+        refuse("ResourceNotFoundException", message)
+    })
 }
 
 /// SQS leaves out what is empty.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::Request;
 use local_aws::{
-    ADMIN_ACCOUNT, Account, Call, Cloud, Depth, Fault, FaultKind, GuardDuty, MANAGEMENT_ACCOUNT,
-    Member, NEW_ACCOUNT, OTHER_ACCOUNT, RETRY_QUEUE_URL, Setup,
+    ADMIN_ACCOUNT, Account, Call, Cloud, DEAD_LETTER_QUEUE_URL, Depth, Draft, Fault, FaultKind,
+    GuardDuty, MANAGEMENT_ACCOUNT, Member, NEW_ACCOUNT, OTHER_ACCOUNT, RETRY_QUEUE_URL, Setup,
 };
 use serde_json::{Value, json};
 
@@ -484,6 +484,28 @@ fn an_error_has_no_effect_and_strikes_as_often_as_it_is_set() {
     let seen = fresh.create(&[NEW_ACCOUNT]);
     assert_eq!((seen.status, seen.error.as_str(), seen.text.as_str()), (403, "", "no"));
     assert_eq!(fresh.status(NEW_ACCOUNT), "none");
+}
+
+#[test]
+fn the_runbooks_move_task_brings_dead_letters_to_the_retry_queue() {
+    let arn = |url: &str| {
+        let name = url.rsplit('/').next().unwrap();
+        format!("arn:aws:sqs:eu-west-1:{ADMIN_ACCOUNT}:{name}")
+    };
+    let (dead, retry) = (arn(DEAD_LETTER_QUEUE_URL), arn(RETRY_QUEUE_URL));
+    let aws = At::start();
+    let draft = Draft::text("x".to_owned());
+    aws.cloud.lock().queues.send(Duration::ZERO, DEAD_LETTER_QUEUE_URL, draft).unwrap();
+    for (source, destination, status) in [
+        (retry.as_str(), dead.as_str(), 400),
+        (dead.as_str(), "arn:aws:sqs:eu-west-1:222222222222:nowhere", 400),
+        (dead.as_str(), retry.as_str(), 200),
+    ] {
+        let body = json!({ "SourceArn": source, "DestinationArn": destination });
+        let seen = aws.sqs("StartMessageMoveTask", body);
+        assert_eq!(seen.status, status, "{}", seen.text);
+        assert_eq!(aws.depth().total(), usize::from(status == 200));
+    }
 }
 
 #[test]

@@ -171,7 +171,8 @@ pub(crate) struct CloudArguments {
     /// How long every call takes, in milliseconds
     #[arg(long, value_name = "MILLIS", default_value = "20")]
     latency: u64,
-    /// How long a new member is `Created` before it is `Enabled`, 2 seconds if it is not given; with --auto-enable, how long after its account joined
+    /// How long a new member is `Created` before it is `Enabled`, 2 seconds if it is not given; 0 is a GuardDuty that takes
+    /// no time for anything; with --auto-enable, how long after its account joined
     /// GuardDuty adds it
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     enables_after: Option<Duration>,
@@ -211,6 +212,9 @@ impl CloudArguments {
         if let Some(after) = self.enables_after {
             guardduty.enables_after = after;
             guardduty.auto_enable_after = after;
+            if after.is_zero() {
+                guardduty = guardduty.instant();
+            }
         }
         if let Some(which) = &self.auto_enable {
             guardduty.auto_enable = which.to_uppercase();
