@@ -114,7 +114,9 @@ impl Answer {
 }
 
 impl Call {
-    fn accounts(&self) -> Vec<AccountId> {
+    /// The accounts that it is for.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountId> {
         match self {
             Self::GetMembers(ids) | Self::StartMonitoringMembers(ids) => ids.clone(),
             Self::CreateMembers(details) => details.iter().map(|(id, _)| *id).collect(),
@@ -203,6 +205,7 @@ impl Enrollment {
         loop {
             match self.groups.last() {
                 Some(Group::Look(ids)) => return Step::Call(Call::GetMembers(ids.clone())),
+                Some(Group::Write(ids)) if self.any_is_seen(ids) => return Step::Describe,
                 Some(Group::Write(ids)) => match self.write(ids) {
                     Some(call) => return Step::Call(call),
                     // A look has shown that all of them are done.
@@ -247,6 +250,11 @@ impl Enrollment {
         let waits = first(|_, progress| matches!(progress, Progress::Waiting(_))).is_some();
         let wait = WAITS.get(self.waited).filter(|_| waits && self.rules.waits);
         Err(wait.map_or(Step::Done, |millis| Step::Wait(Duration::from_millis(*millis))))
+    }
+
+    fn any_is_seen(&self, ids: &[AccountId]) -> bool {
+        let mut known = ids.iter().filter_map(|id| self.accounts.get(id));
+        known.any(|(_, progress)| matches!(progress, Progress::Seen(..)))
     }
 
     fn write(&self, ids: &[AccountId]) -> Option<Call> {
@@ -297,6 +305,16 @@ impl Enrollment {
                 Action::Resume => Progress::ToWrite(Write::Resume),
             };
         }
+    }
+
+    /// Instead of this write, `GetMembers` comes next: what it said of the accounts is old, and somebody else may have made
+    /// them members meanwhile.
+    pub fn look_again(&mut self, write: &Call) {
+        let ids = write.accounts();
+        for id in &ids {
+            self.set(*id, Progress::Named);
+        }
+        self.groups.push(Group::Look(ids));
     }
 
     /// The wait that [`Step::Wait`] asked for is over.

@@ -1,6 +1,7 @@
 //! Plays the enrollment of accounts in one Region: makes the calls that it asks for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use decisions::account::{Account, AccountId};
 use decisions::call_error::CallError;
@@ -11,6 +12,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::aws::guardduty::RegionalGuardDuty;
 use crate::enroll::rate_limiter::{Permit, RateLimiter};
 use crate::observe::logs;
+
+/// How long an answer of `GetMembers` is acted on. Ours: calls that follow each other at once take less; what lies between
+/// them otherwise (Organizations, the pace, a write that failed slowly) gives auto-enable the time to make the member.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// Returns one outcome for each account. `describe` says, once it is known, what Organizations knows of an account;
 /// meanwhile `GetMembers` is called.
@@ -27,40 +32,81 @@ pub(crate) async fn enroll<D>(
 where
     D: Fn(AccountId) -> Result<Account, Outcome>,
 {
-    let mut permit = Some(permit);
+    let mut calls = Calls {
+        guardduty,
+        limiter,
+        permit: Some(permit),
+        looked: BTreeMap::new(),
+        has_looked_again: false,
+    };
     let work = async {
-        let calls = make_calls(guardduty, &mut enrollment, limiter, &mut permit);
-        let ((), describe) = tokio::join!(calls, describe);
-        enrollment.described(describe);
-        make_calls(guardduty, &mut enrollment, limiter, &mut permit).await;
+        let (mut next, describe) = tokio::join!(calls.make(&mut enrollment), describe);
+        while next == Step::Describe {
+            enrollment.described(&describe);
+            next = calls.make(&mut enrollment).await;
+        }
     };
     // What was reached before the cutoff is in the enrollment.
     let _: Result<(), _> = timeout_at(cutoff, work).await;
     enrollment.finish()
 }
 
-/// Makes the calls that can be made without a further word of Organizations.
-async fn make_calls(
-    guardduty: &RegionalGuardDuty,
-    enrollment: &mut Enrollment,
-    limiter: &mut RateLimiter,
-    permit: &mut Option<Permit>,
-) {
-    loop {
-        match enrollment.step() {
-            Step::Call(call) => {
-                if matches!(call, Call::CreateMembers(_)) && permit.take().is_none() {
-                    limiter.wait().await;
+/// The calls of one enrollment.
+struct Calls<'a> {
+    guardduty: &'a RegionalGuardDuty,
+    limiter: &'a mut RateLimiter,
+    permit: Option<Permit>,
+    /// When `GetMembers` was asked last for each account.
+    looked: BTreeMap<AccountId, Instant>,
+    /// Whether the next write has been put off for a look: once only, so that slow answers keep no account from it.
+    has_looked_again: bool,
+}
+
+impl Calls<'_> {
+    /// Makes the calls that can be made without a further word of Organizations. Returns what is needed then.
+    async fn make(&mut self, enrollment: &mut Enrollment) -> Step {
+        loop {
+            match enrollment.step() {
+                Step::Call(call @ Call::GetMembers(_)) => {
+                    let now = Instant::now();
+                    let answer = self.answer(&call).await;
+                    self.looked.extend(call.accounts().into_iter().map(|id| (id, now)));
+                    enrollment.answered(&call, &answer);
                 }
-                let answer = make(guardduty, &call).await.inspect_err(logs::call_failed);
-                enrollment.answered(&call, &answer);
+                Step::Call(write) => {
+                    if matches!(write, Call::CreateMembers(_)) && self.permit.is_none() {
+                        self.permit = Some(self.limiter.wait().await);
+                    }
+                    if self.is_old(&write) && !self.has_looked_again {
+                        enrollment.look_again(&write);
+                        self.has_looked_again = true;
+                        continue;
+                    }
+                    self.has_looked_again = false;
+                    if matches!(write, Call::CreateMembers(_)) {
+                        self.permit = None;
+                    }
+                    let answer = self.answer(&write).await;
+                    enrollment.answered(&write, &answer);
+                }
+                Step::Wait(wait) => {
+                    sleep(wait).await;
+                    enrollment.waited();
+                }
+                needed @ (Step::Describe | Step::Done) => return needed,
             }
-            Step::Wait(wait) => {
-                sleep(wait).await;
-                enrollment.waited();
-            }
-            Step::Describe | Step::Done => return,
         }
+    }
+
+    /// Whether what `GetMembers` said of one of its accounts is too old to act on.
+    fn is_old(&self, write: &Call) -> bool {
+        let accounts = write.accounts();
+        let mut looked = accounts.iter().filter_map(|id| self.looked.get(id));
+        looked.any(|at| at.elapsed() > FRESH)
+    }
+
+    async fn answer(&self, call: &Call) -> Result<Answer, CallError> {
+        make(self.guardduty, call).await.inspect_err(logs::call_failed)
     }
 }
 

@@ -126,6 +126,21 @@ async fn an_account_that_guardduty_enabled_by_itself_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_guardduty_enables_between_the_look_and_the_write_is_left_alone() {
+    // Organizations takes its time, or a write for two accounts fails slowly because of one of them.
+    let slow = FaultKind::Delay(Duration::from_secs(4));
+    for operation in ["DescribeAccount", "CreateMembers", "GetMembers"] {
+        let world = one_region();
+        world.region(REGION).auto_enables_all_after(Duration::from_secs(3));
+        world.change(OTHER_ACCOUNT, |account| account.email = Some("o'brien@example.com".into()));
+        world.fault(Fault::always(operation, slow.clone()).first(1));
+        let reply = world.enroll(&[NEW_ACCOUNT, OTHER_ACCOUNT]).await;
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, REGION), "already-enabled", "{operation}");
+        assert_eq!(world.touched_members(), 0, "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reconcile_finds_all_accounts_that_guardduty_enabled_by_itself() {
     let world = World::of_reconcile(&Setup::default(), &ONE_REGION);
     world.region(REGION).auto_enables_all_after(MINUTE);

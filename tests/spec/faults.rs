@@ -103,8 +103,7 @@ fn check(world: &World, cell: &str) {
     assert_eq!(world.touched_members(), 0, "{cell}: an enabled member was touched");
 }
 
-async fn run(cell: &str, fault: Fault) {
-    let mut world = world();
+async fn run(cell: &str, mut world: World, fault: Fault) {
     world.fault(fault);
     world.submit(operator(&ACCOUNTS));
     check(&world, cell);
@@ -140,7 +139,7 @@ async fn finish(world: &mut World, cell: &str) {
 }
 
 /// Each operation with each fault.
-async fn run_matrix(when: &str, at: impl Fn(Fault) -> Fault) {
+async fn run_matrix(when: &str, world: impl Fn() -> World, at: impl Fn(Fault) -> Fault) {
     let mut cells = 0;
     for operation in OPERATIONS {
         for (name, kind) in faults() {
@@ -149,7 +148,7 @@ async fn run_matrix(when: &str, at: impl Fn(Fault) -> Fault) {
                 continue;
             }
             let fault = at(Fault::always(operation, kind));
-            run(&format!("{operation} × {name} × {when}"), fault).await;
+            run(&format!("{operation} × {name} × {when}"), world(), fault).await;
             cells += 1;
         }
     }
@@ -163,16 +162,28 @@ async fn the_matrix_covers_every_kind_of_call_that_the_function_makes() {
     assert_eq!(world.operations(), OPERATIONS.map(str::to_owned).into());
 }
 
-// Two tests, because each takes a core for some seconds.
+// Several tests, because each takes a core for some seconds.
 
 #[tokio::test(start_paused = true)]
 async fn no_pair_is_lost_and_all_converge_after_a_fault_of_the_first_call_of_any_operation() {
-    run_matrix("first call", |fault| fault.first(1)).await;
+    run_matrix("first call", world, |fault| fault.first(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_pair_is_lost_and_all_converge_after_a_fault_of_every_call_of_any_operation() {
-    run_matrix("always", |fault| fault).await;
+    run_matrix("always", world, |fault| fault).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_holds_beside_auto_enable_that_makes_the_members_meanwhile() {
+    // In one Region during the first attempt, in the other between two attempts.
+    let beside = || {
+        let world = world();
+        world.region("eu-west-1").auto_enables_all_after(Duration::from_millis(1_510));
+        world.region("us-east-1").auto_enables_all_after(Duration::from_millis(47_310));
+        world
+    };
+    run_matrix("first call, auto-enable", beside, |fault| fault.first(1)).await;
 }
 
 #[tokio::test(start_paused = true)]

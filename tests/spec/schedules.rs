@@ -23,6 +23,8 @@ const MANY: usize = 100;
 struct Schedule {
     regions: usize,
     enables_after: u64,
+    /// After how many seconds auto-enable makes each account a member, if it is on.
+    auto_enables_after: Option<u64>,
     resume: bool,
     excluded: bool,
     accounts: Vec<Plan>,
@@ -62,15 +64,17 @@ struct Arrival {
 fn schedules() -> impl Strategy<Value = Schedule> {
     let organization =
         (1..=REGIONS.len(), select(vec![0, 3, 45, 600]), any::<bool>(), any::<bool>());
+    let auto_enable = prop::option::weighted(0.3, select(vec![1, 20, 600]));
     let accounts = prop::collection::vec(plan(), 1..=IDS.len());
     let events = prop::collection::vec(arrival(), 1..6);
     let faults = prop::collection::vec(fault(), 0..5);
     let deaths = prop::collection::vec(0..40_usize, 0..4);
     let delivery = (any::<u64>(), select(vec![1_000, 5, 2, 1]), any::<bool>())
         .prop_map(|(order, batch_size, side_by_side)| Delivery { order, batch_size, side_by_side });
-    (organization, accounts, events, faults, deaths, delivery).prop_map(
+    (organization, auto_enable, accounts, events, faults, deaths, delivery).prop_map(
         |(
             (regions, enables_after, resume, excluded),
+            auto_enables_after,
             accounts,
             events,
             faults,
@@ -79,6 +83,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         )| Schedule {
             regions,
             enables_after,
+            auto_enables_after,
             resume,
             excluded,
             accounts,
@@ -180,6 +185,9 @@ impl Schedule {
         for region in &setup.regions {
             let delay = Duration::from_secs(self.enables_after);
             world.region(region).enables_after(delay);
+            if let Some(seconds) = self.auto_enables_after {
+                world.region(region).auto_enables_all_after(Duration::from_secs(seconds));
+            }
         }
         for (plan, id) in self.accounts.iter().zip(IDS) {
             if plan.known {
