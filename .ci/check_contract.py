@@ -63,7 +63,7 @@ INVALID = {
             "TooManyEntriesInBatchRequest"},
 }
 
-# Errors that no operation's model lists. UnknownOperationException and UnrecognizedClientException stand on the page
+# Errors that no operation's model lists. UnknownOperationException and UnrecognizedClientException are on the page
 # "Common Error Types" of AWS's API references. ASSUMED: SerializationException, which AWS's servers are known to
 # answer where a body cannot be read.
 COMMON = {"UnknownOperationException": 404, "UnrecognizedClientException": 403, "SerializationException": 400}

@@ -120,7 +120,7 @@ fn quoted_unless_json(payload: &[u8]) -> Option<String> {
     }
 }
 
-/// Tells Lambda that the function cannot start (`errorType` `InvalidConfiguration`), so that the reason stands in
+/// Tells Lambda that the function cannot start (`errorType` `InvalidConfiguration`), so that the reason is in
 /// the reply of every invocation and not only in a log.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment in UTC. Whoever has a clock makes one; this crate only compares and shows it.
+/// A moment in UTC. This crate has no clock: it only compares and shows moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(UtcDateTime);
 

@@ -50,7 +50,7 @@ fn on_cpu(schedstat: &str) -> Option<Duration> {
     Some(Duration::from_nanos(nanoseconds))
 }
 
-/// The 14th and 15th field. The second one is the program's name, in which anything may stand.
+/// The 14th and 15th field. The second one is the program's name, which may have anything in it.
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);

@@ -37,7 +37,7 @@ impl EnabledRegions {
         Self { client: Client::new(aws), known: Mutex::default() }
     }
 
-    /// The Regions that `coverage` stands for.
+    /// The Regions that `coverage` means.
     ///
     /// # Errors
     /// With [`Coverage::All`], if AWS did not name the enabled Regions: no pair can be named then.

@@ -174,7 +174,7 @@ async fn a_service_event_without_details_is_an_error() {
     assert!(error.contains("serviceEventDetails is missing"), "{error}");
 }
 
-/// The joined event with other members in its detail. `null` stands for a member that is not there.
+/// The joined event with other members in its detail. `null` means that the member is absent.
 fn joined_with(changes: &Value) -> Value {
     let mut joined = event("account-joined-created.json");
     for (key, value) in changes.as_object().unwrap() {
