@@ -388,9 +388,8 @@ impl Enrollment {
             },
             Err(error) => Some(Redacted::new(&error.result())),
         };
-        let is_patient = self.waited < PATIENCE && self.rules.waits;
         *progress = match core::mem::replace(progress, Progress::Named) {
-            Progress::Waiting(waiting) => waiting.looked(&seen.0, words, self.waited, is_patient),
+            Progress::Waiting(waiting) => waiting.looked(&seen.0, words, self.waited, self.rules),
             Progress::Doubtful { write, repeat, lost } => match seen.0 {
                 Ok(Membership::Enabled) => Progress::Ended(Outcome {
                     detector_id: lost.detector_id,
@@ -488,9 +487,10 @@ impl Waiting {
         membership: &Result<Membership, Outcome>,
         words: Option<Redacted>,
         waited: usize,
-        is_patient: bool,
+        rules: Rules,
     ) -> Progress {
         self.looked = Some(waited);
+        let is_patient = waited < PATIENCE && rules.waits;
         match membership {
             Ok(Membership::Enabled) => Progress::Ended(Outcome {
                 status: self.if_enabled,
@@ -498,6 +498,8 @@ impl Waiting {
                 result: None,
                 ..self.otherwise
             }),
+            // The next attempt resumes it.
+            Ok(Membership::SUSPENDED) if rules.resume_suspended => self.waits_on(words),
             Ok(Membership::NotEnabled(reason)) if *reason != Reason::NotYetEnabled => {
                 let outcome = Outcome::because(*reason);
                 Progress::Ended(Outcome {
@@ -508,11 +510,12 @@ impl Waiting {
             }
             Ok(Membership::Absent | Membership::Gone) if self.create.is_some() => self.write(),
             Ok(Membership::WAITING) if self.create.is_some() && !is_patient => self.write(),
-            _ => {
-                self.seen = words.or(self.seen);
-                Progress::Waiting(self)
-            }
+            _ => self.waits_on(words),
         }
+    }
+
+    fn waits_on(self, words: Option<Redacted>) -> Progress {
+        Progress::Waiting(Self { seen: words.or(self.seen), ..self })
     }
 
     fn write(self) -> Progress {
@@ -665,6 +668,50 @@ mod tests {
         });
         assert_eq!(calls.get(1), Some(&Call::StartMonitoringMembers(vec![id(0)])));
         assert_eq!(outcomes.get(&id(0)), Some(&Outcome::enrolled().at("d1")));
+    }
+
+    #[test]
+    fn a_member_that_is_still_suspended_after_a_write_waits_for_the_next_attempt_to_resume_it() {
+        for (resume_suspended, reason) in
+            [(true, Reason::NotYetEnabled), (false, Reason::MemberSuspended)]
+        {
+            let rules = Rules { resume_suspended, ..RULES };
+            let enrollment = enrollment(rules, 1, Before::Nothing);
+            let (_, outcomes) = play_from(enrollment, good, |_, nth, _| match nth {
+                0 | 1 => Ok(answer(&[], &[])),
+                _ => Ok(answer(&[(0, "Disabled")], &[])),
+            });
+            assert_eq!(outcomes.get(&id(0)).and_then(|outcome| outcome.reason), Some(reason));
+        }
+    }
+
+    #[test]
+    fn an_old_look_is_repeated_before_the_write_and_decides() {
+        let mut enrollment = enrollment(RULES, 3, Before::Nothing);
+        let mut calls = Vec::new();
+        loop {
+            match enrollment.step() {
+                // Its first look is old when it is to be written, and its second one shows one account enabled.
+                Step::Call(write @ Call::CreateMembers(_)) if calls.len() == 1 => {
+                    enrollment.look_again(&write);
+                    calls.push(write);
+                }
+                Step::Call(call) => {
+                    let members: &[_] = if calls.len() > 1 { &[(1, "Enabled")] } else { &[] };
+                    enrollment.answered(&call, &Ok(answer(members, &[])));
+                    calls.push(call);
+                }
+                Step::Describe => enrollment.described(good),
+                Step::Wait(_) => enrollment.waited(),
+                Step::Done => break,
+            }
+        }
+        let all = Call::GetMembers(vec![id(0), id(1), id(2)]);
+        assert_eq!(calls.get(2), Some(&all));
+        let written = calls.get(3).map(Call::accounts);
+        assert_eq!(written, Some(vec![id(0), id(2)]));
+        let known = enrollment.finish().remove(&id(1));
+        assert_eq!(known, Some(Outcome::already_enabled().at("d1")));
     }
 
     #[test]

@@ -84,9 +84,47 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
     ]
 }
 
+/// The reasons that a fault of an operation gives to a pair that has no trouble of its own. One that lasts long can leave a
+/// pair without its turn.
+fn reasons(operation: &str, fault: &str) -> &'static [&'static str] {
+    match (operation, fault) {
+        ("DescribeAccount", "403, Region not enabled") => &["unavailable"],
+        ("GetMembers", "all unprocessed, new text") => &["not-yet-enabled"],
+        (_, "403") => &["access-denied"],
+        (_, "403, Region not enabled") => &["region-disabled"],
+        (_, "500") => &["internal-error", "deadline"],
+        (_, "all unprocessed, known text") => &["internal-error"],
+        (_, "503" | "dropped before" | "dropped after") => &["unavailable", "deadline"],
+        (_, "timeout" | "slow past the deadline") => &["deadline", "not-yet-enabled"],
+        (_, "403, never seen" | "all unprocessed, new text") => &["unknown"],
+        (_, fault) if fault.starts_with("throttled") => &["throttled"],
+        (_, fault) if fault.starts_with("400") => &["unknown"],
+        // A signature that has expired, and bodies that nobody can read.
+        _ => &["unavailable"],
+    }
+}
+
+/// Each queued pair says what led to it: the trouble that the world starts with, or the fault.
+fn check_reasons(world: &World, cell: &str) {
+    let mut names = cell.split(" × ");
+    let (operation, fault) = (names.next().unwrap_or_default(), names.next());
+    let caused = fault.map_or(&[][..], |fault| reasons(operation, fault));
+    for record in world.retries().into_iter().chain(world.dead_letters()) {
+        let member = |name: &str| record[name].as_str().unwrap_or_default();
+        let (account, region) = (member("accountId"), member("region"));
+        let has_own_trouble =
+            account == BAD_ADDRESS || (account, region) == (NEW_ACCOUNT, "us-east-1");
+        // A whole event has no reason.
+        if !account.is_empty() && !has_own_trouble {
+            assert!(caused.contains(&member("reason")), "{cell}: {record}");
+        }
+    }
+}
+
 /// Every pair is enabled or owed, the function answered in time, and no enabled member was touched.
 fn check(world: &World, cell: &str) {
     world.expect_no_late_reply();
+    check_reasons(world, cell);
     let owed = world.owed();
     for account in ACCOUNTS {
         let enabled = world.enabled_regions(account);
