@@ -23,6 +23,8 @@ const MANY: usize = 100;
 struct Schedule {
     regions: usize,
     enables_after: u64,
+    /// What a new member is before it is `Enabled`.
+    first_status: &'static str,
     /// After how many seconds auto-enable makes each account a member, if it is on.
     auto_enables_after: Option<u64>,
     resume: bool,
@@ -64,6 +66,7 @@ struct Arrival {
 fn schedules() -> impl Strategy<Value = Schedule> {
     let organization =
         (1..=REGIONS.len(), select(vec![0, 3, 45, 600]), any::<bool>(), any::<bool>());
+    let first_status = select(vec!["Created", "Invited", "EmailVerificationInProgress"]);
     let auto_enable = prop::option::weighted(0.3, select(vec![1, 20, 600]));
     let accounts = prop::collection::vec(plan(), 1..=IDS.len());
     let events = prop::collection::vec(arrival(), 1..6);
@@ -71,10 +74,11 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     let deaths = prop::collection::vec(0..40_usize, 0..4);
     let delivery = (any::<u64>(), select(vec![1_000, 5, 2, 1]), any::<bool>())
         .prop_map(|(order, batch_size, side_by_side)| Delivery { order, batch_size, side_by_side });
-    (organization, auto_enable, accounts, events, faults, deaths, delivery).prop_map(
+    let member = (first_status, auto_enable);
+    (organization, member, accounts, events, faults, deaths, delivery).prop_map(
         |(
             (regions, enables_after, resume, excluded),
-            auto_enables_after,
+            (first_status, auto_enables_after),
             accounts,
             events,
             faults,
@@ -83,6 +87,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         )| Schedule {
             regions,
             enables_after,
+            first_status,
             auto_enables_after,
             resume,
             excluded,
@@ -124,10 +129,13 @@ fn fault() -> impl Strategy<Value = Fault> {
     kinds.push(unprocessed("must first enable GuardDuty"));
     let times = prop::option::weighted(0.7, 1..8_usize);
     let region = prop::option::of(select(REGIONS.to_vec()));
-    (select(OPERATIONS.to_vec()), select(kinds), region, 1..4_usize, times).prop_map(
-        |(operation, kind, region, from, times)| {
+    // A fault of one account spoils each call that it is in.
+    let account = prop::option::weighted(0.3, select(IDS.to_vec()));
+    (select(OPERATIONS.to_vec()), select(kinds), region, account, 1..4_usize, times).prop_map(
+        |(operation, kind, region, account, from, times)| {
             let mut fault = Fault::always(operation, kind).from(from);
             fault.region = region.map(str::to_owned);
+            fault.account = account.map(str::to_owned);
             fault.times = times;
             fault
         },
@@ -185,6 +193,7 @@ impl Schedule {
         for region in &setup.regions {
             let delay = Duration::from_secs(self.enables_after);
             world.region(region).enables_after(delay);
+            world.region(region).new_members_are(self.first_status);
             if let Some(seconds) = self.auto_enables_after {
                 world.region(region).auto_enables_all_after(Duration::from_secs(seconds));
             }
