@@ -140,6 +140,8 @@ async fn run_with(
         .envs(variables.iter().copied())
         .spawn()
         .unwrap();
+    // Read all the time: a child whose pipe is full waits.
+    let output = tokio::spawn(child.wait_with_output());
     let mut replies = Vec::new();
     for (index, payload) in payloads.iter().enumerate() {
         let invocation = Invocation {
@@ -152,7 +154,7 @@ async fn run_with(
     }
     // Without its Runtime API the function ends by itself.
     drop(loopback);
-    let output = child.wait_with_output().await.unwrap();
+    let output = output.await.unwrap().unwrap();
     let run = Run {
         replies,
         log: String::from_utf8(output.stdout).unwrap(),
@@ -173,6 +175,32 @@ async fn the_real_binary_enrolls_an_account_and_logs_one_summary() {
     assert_eq!(summary["span"]["requestId"], "request-0");
     assert_eq!((&summary["pairs"], &summary["enrolled"]), (&json!(4), &json!(4)));
     assert!(summary["timestamp"].is_string());
+}
+
+#[tokio::test]
+async fn the_ledger_says_who_was_protected_by_which_way_and_how_fast() {
+    let cloud = cloud_with([not_enabled("must first enable GuardDuty").in_region("us-east-1")]);
+    let event: Value =
+        serde_json::from_str(include_str!("../events/create-account-result.json")).unwrap();
+    let run = run(&cloud, &[], &[event.clone(), enroll()]).await;
+    let lines = run.lines_with("message", "ledger: what became of an account");
+    let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
+    for (name, value) in [
+        ("accountId", json!(NEW_ACCOUNT)),
+        ("way", json!("event")),
+        ("eventId", event["id"].clone()),
+        ("since", event["detail"]["eventTime"].clone()),
+        ("attempts", json!(1)),
+        ("enrolled", json!("ap-southeast-2,eu-central-1,eu-west-1")),
+        ("alreadyEnabled", Value::Null),
+        ("deadLetters", json!("us-east-1:management-account-not-enabled")),
+        ("skipped", Value::Null),
+    ] {
+        assert_eq!(first[name], value, "{name}");
+    }
+    assert!(first["seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!((&second["way"], &second["seconds"]), (&json!("call"), &Value::Null));
+    assert_eq!(second["alreadyEnabled"], "ap-southeast-2,eu-central-1,eu-west-1");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Sample {
         let regions = COMMERCIAL.iter().take(scenario.regions.into());
         let regions: Vec<_> = regions.copied().map(str::to_owned).collect();
         let listed = if scenario.asks_for_regions { "all".to_owned() } else { regions.join(",") };
-        let mut setup = Setup { regions, ..Setup::default() };
+        let mut setup = Setup { regions, ..Setup::instant() };
         let new = (0..=warm).map(|n| (account(n), format!("aws+{n}@example.com")));
         setup.accounts.extend(new);
         let cloud = Cloud::new(&setup);

@@ -51,6 +51,8 @@ pub struct Reconcile {
 /// Accounts to enroll in every Region: those of an event, or of an operator's call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAccounts {
+    /// Whether a person named them in a call, and no event.
+    pub is_call: bool,
     /// The accounts, each once, in the event's order.
     pub accounts: Vec<NewAccount>,
     /// The `id` of EventBridge's envelope.
@@ -155,8 +157,8 @@ fn operator_call(
             listed.len()
         )));
     }
-    let mut new =
-        NewAccounts { accounts: Vec::with_capacity(listed.len()), event_id: None, time: None };
+    let accounts = Vec::with_capacity(listed.len());
+    let mut new = NewAccounts { is_call: true, accounts, event_id: None, time: None };
     for (index, value) in listed.iter().enumerate() {
         let id = account_id(value, &format!("accounts[{index}]"))?;
         if new.accounts.iter().all(|known| known.id != id) {
@@ -234,6 +236,7 @@ fn from_event_bridge(
     Ok(match found {
         Found::Nothing(ignored) => Event::Ignored(ignored),
         Found::Account(account) => Event::NewAccounts(NewAccounts {
+            is_call: false,
             accounts: vec![account],
             event_id: text(event, "id"),
             time: time(detail, "eventTime").or_else(|| time(event, "time")),

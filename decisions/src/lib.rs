@@ -18,6 +18,7 @@ pub mod classify;
 pub mod configuration;
 pub mod enrollment;
 pub mod event;
+pub mod ledger;
 pub mod membership;
 pub mod message;
 pub mod operation;

@@ -60,8 +60,33 @@ pub fn backoff(attempts: u32) -> Duration {
     Duration::from_secs((30 << doublings).min(900))
 }
 
+/// How the function came to work on an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// An event of Organizations or Control Tower.
+    Event,
+    /// A person's call.
+    Call,
+    /// A message of the retry queue.
+    Retry,
+}
+
+impl Way {
+    /// The name in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Call => "call",
+            Self::Retry => "retry",
+        }
+    }
+}
+
 /// Pairs that an event, a call, or a message asks for.
 pub struct Request {
+    /// How it came.
+    pub way: Way,
     /// Which pairs.
     pub wanted: Wanted,
     /// Where they come from, this attempt counted.
@@ -83,6 +108,7 @@ impl Request {
     #[must_use]
     pub fn first(new: NewAccounts, request_id: &str) -> Self {
         Self {
+            way: if new.is_call { Way::Call } else { Way::Event },
             wanted: Wanted::Everywhere(new.accounts),
             origin: Origin {
                 event_id: Some(new.event_id.unwrap_or_else(|| request_id.to_owned())),
@@ -114,6 +140,7 @@ impl Request {
         let region = Region::named(&record.region);
         let event_id = record.event_id.as_deref().unwrap_or(request_id);
         Ok(Self {
+            way: Way::Retry,
             origin: Origin {
                 event_id: Some(Redacted::new(event_id).to_string()),
                 event_time: record.event_time,
@@ -145,6 +172,7 @@ impl Request {
         };
         let event_id = event_id.or(failed_request);
         Self {
+            way: Way::Retry,
             wanted,
             origin: Origin {
                 event_id: Some(event_id.unwrap_or_else(|| request_id.to_owned())),
@@ -196,7 +224,7 @@ impl Request {
     }
 
     /// The outcomes of its own pairs.
-    fn own<'a>(&self, all: &'a PairOutcomes) -> Vec<(&'a Pair, &'a Outcome)> {
+    pub(crate) fn own<'a>(&self, all: &'a PairOutcomes) -> Vec<(&'a Pair, &'a Outcome)> {
         match &self.wanted {
             Wanted::Pair(pair, _) => all.get_key_value(pair).into_iter().collect(),
             Wanted::Everywhere(accounts) => {
@@ -466,6 +494,7 @@ mod tests {
     fn request(attempts: u32) -> Request {
         let new = NewAccount { id: "444455556666".parse().unwrap(), email: None };
         Request {
+            way: Way::Retry,
             wanted: Wanted::Everywhere(vec![new]),
             origin: Origin {
                 event_id: None,

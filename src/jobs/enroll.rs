@@ -2,6 +2,7 @@
 //! queue.
 
 use decisions::event::NewAccounts;
+use decisions::ledger::Ledger;
 use decisions::retry::{self, Request};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::aws::sqs::Queues;
 use crate::enroll::all_regions::Enroller;
 use crate::invocation::{Error, Invocation};
 use crate::jobs::attempt::{attempt, send_dead_letters};
-use crate::observe::reply;
+use crate::observe::{logs, reply};
 
 /// Returns what became of each pair.
 ///
@@ -30,6 +31,9 @@ pub(crate) async fn run(
     let request = Request::first(new, &invocation.request_id);
     let (outcomes, now) = attempt(enroller, &[&request], &regions, cutoff).await;
     let (retries, letters) = request.records(&outcomes, now);
+    let mut ledger = Ledger::default();
+    ledger.add(&request, &outcomes, false);
+    logs::ledger(&ledger, now);
     let wait = retry::backoff(request.origin.attempts);
     let sent = tokio::join!(
         queues.retries.send(&retries, wait, invocation.last_answer()),

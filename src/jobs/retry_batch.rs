@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
+use decisions::ledger::Ledger;
 use decisions::message::Message;
 use decisions::queued_pair::QueuedPair;
 use decisions::region::Region;
@@ -41,14 +42,15 @@ pub(crate) async fn run(
     let waits = |request: &Request| unnamed && request.waits_for_regions();
     let attempted: Vec<_> = requests.iter().filter(|request| !waits(request)).collect();
     let (outcomes, now) = attempt(enroller, &attempted, &covered, cutoff).await;
-    logs::skipped(&outcomes);
 
+    let mut ledger = Ledger::default();
     let mut letters: Vec<QueuedPair> = Vec::new();
     let mut owners = Vec::new();
     let mut postponed = Vec::new();
     for (message, request) in readable.iter().zip(&requests) {
         let disposition =
             if waits(request) { request.again() } else { request.disposition(&outcomes, now) };
+        ledger.add(request, &outcomes, matches!(disposition, Disposition::Again(_)));
         match disposition {
             Disposition::Done(records) => {
                 owners.extend(records.iter().map(|_| &message.id));
@@ -61,6 +63,7 @@ pub(crate) async fn run(
             }
         }
     }
+    logs::ledger(&ledger, now);
     let (sent, failures) = tokio::join!(
         send_dead_letters(queues, &letters, invocation),
         queues.retries.postpone(&postponed, invocation.last_answer()),

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use decisions::call_error::CallError;
 use decisions::enrollment::Answer;
 use decisions::event::Ignored;
+use decisions::ledger::{self, Ledger};
 use decisions::pair::PairOutcomes;
 use decisions::queued_pair::QueuedPair;
 use decisions::reason::Reason;
@@ -13,6 +14,7 @@ use decisions::redacted::Redacted;
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
 use decisions::status::Status;
+use decisions::timestamp::Timestamp;
 use serde_json::json;
 use tracing::{error, info, warn};
 
@@ -67,6 +69,25 @@ pub(crate) fn attempt_ended(outcomes: &PairOutcomes) {
     );
 }
 
+/// The ledger's lines: one for each account.
+pub(crate) fn ledger(ledger: &Ledger, now: Timestamp) {
+    for (id, entry) in ledger.entries() {
+        info!(
+            accountId = %id,
+            way = entry.way.name(),
+            eventId = entry.event_id,
+            since = entry.since.map(display),
+            seconds = entry.seconds(now),
+            attempts = entry.attempts,
+            enrolled = ledger::names(&entry.enrolled),
+            alreadyEnabled = ledger::names(&entry.already_enabled),
+            deadLetters = ledger::reasons(&entry.dead_letters),
+            skipped = ledger::reasons(&entry.skipped),
+            "ledger: what became of an account"
+        );
+    }
+}
+
 /// One line for each call that failed, after the SDK's own retries. What follows for its pairs is said elsewhere.
 pub(crate) fn call_failed(error: &CallError) {
     info!(
@@ -110,20 +131,6 @@ pub(crate) fn dead_letters_not_sent(not_sent: &impl Display) {
         cause = %not_sent,
         "dead letters could not be sent; their messages stay in the retry queue"
     );
-}
-
-/// One line for each pair of the retry queue that is not to be enrolled any more. [`attempt_ended`] has named those in a
-/// Region without a detector.
-pub(crate) fn skipped(outcomes: &PairOutcomes) {
-    let skipped = outcomes.iter().filter(|(_, outcome)| outcome.status.is_skipped());
-    for (pair, outcome) in skipped.filter(|(_, o)| o.reason != Some(Reason::NoDetector)) {
-        info!(
-            accountId = %pair.account,
-            region = %pair.region,
-            reason = outcome.reason.map(Reason::code),
-            "skipped: a pair of the retry queue is not to be enrolled any more"
-        );
-    }
 }
 
 /// A message whose body cannot be read.
