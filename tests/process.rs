@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use local_aws::loopback::Loopback;
 use local_aws::{
-    Cloud, Fault, FaultKind, FunctionError, Invocation, NEW_ACCOUNT, Setup, TestAuthority, function,
+    Cloud, Fault, FaultKind, FunctionError, Invocation, MANAGEMENT_ACCOUNT, Member, NEW_ACCOUNT,
+    OTHER_ACCOUNT, Setup, TestAuthority, function,
 };
 use serde_json::{Value, json};
 
@@ -369,6 +370,35 @@ async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dr
             assert_eq!((&pair["region"], &pair["result"]), (&json!("eu-west-1"), &json!(text)));
             assert!(pair["accountId"].is_string());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_reconciles_ledger_says_whom_it_enrolled_and_who_had_lost_protection() {
+    let cloud = cloud_with([]);
+    for region in local_aws::REGIONS {
+        let mut state = cloud.lock();
+        let members = &mut state.guardduty_in(region).members;
+        let status = if region == "eu-west-1" { "Removed" } else { "Enabled" };
+        members.insert(NEW_ACCOUNT.to_owned(), Member::new("a@example.com", status));
+        members.insert(OTHER_ACCOUNT.to_owned(), Member::new("b@example.com", "Enabled"));
+    }
+    let run = run(&cloud, &[], &[json!({"reconcile": {}})]).await;
+    let lines = run.lines_with("message", "ledger: what became of an account");
+    let [missed, lost] = lines.as_slice() else { panic!("{lines:?}") };
+    let shown = |line: &Value| {
+        ["accountId", "way", "enrolled", "causes", "lost", "missedJoin"]
+            .map(|name| line[name].clone())
+    };
+    let all = "ap-southeast-2,eu-central-1,eu-west-1,us-east-1";
+    let absent = "ap-southeast-2:absent,eu-central-1:absent,eu-west-1:absent,us-east-1:absent";
+    let expected = [MANAGEMENT_ACCOUNT, "reconcile", all, absent].map(Value::from);
+    assert_eq!(shown(missed)[..4], expected);
+    assert_eq!(shown(missed)[4..], [Value::Null, json!(true)]);
+    let expected = [NEW_ACCOUNT, "reconcile", "eu-west-1", "eu-west-1:removed", "eu-west-1"];
+    assert_eq!(shown(lost)[..5], expected.map(Value::from));
+    for (metric, value) in [("LostProtection", 1), ("MissedJoins", 1), ("EnrolledByReconcile", 5)] {
+        assert_eq!(run.metric(metric, None), Some(json!(value)), "{metric}");
     }
 }
 

@@ -8,6 +8,7 @@ use core::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::redacted::Redacted;
+use crate::timestamp::Timestamp;
 
 /// A 12-digit AWS account id.
 ///
@@ -147,6 +148,8 @@ pub struct Account {
     pub state: State,
     /// Its e-mail address; Organizations may return none.
     pub email: Option<Email>,
+    /// When it joined the organization, if Organizations says it.
+    pub joined: Option<Timestamp>,
 }
 
 #[cfg(test)]
@@ -205,11 +208,10 @@ mod tests {
 
     #[test]
     fn debug_output_of_an_account_shows_no_address() {
-        let account =
-            Account { state: State::Active, email: Email::unmasked("secret@example.com") };
-        assert_eq!(format!("{account:?}"), "Account { state: Active, email: Some(<e-mail>) }");
-        let odd = Account { state: State::Unknown("secret@example.com".to_owned()), email: None };
-        assert_eq!(format!("{odd:?}"), "Account { state: Unknown(\"<e-mail>\"), email: None }");
+        let state = State::Unknown("secret@example.com".to_owned());
+        let account = Account { state, email: Email::unmasked("secret@example.com"), joined: None };
+        let shown = "Account { state: Unknown(\"<e-mail>\"), email: Some(<e-mail>), joined: None }";
+        assert_eq!(format!("{account:?}"), shown);
     }
 
     #[test]

@@ -508,7 +508,7 @@ impl Waiting {
                     ..outcome
                 })
             }
-            Ok(Membership::Absent | Membership::Gone) if self.create.is_some() => self.write(),
+            Ok(membership) if self.create.is_some() && !membership.is_member() => self.write(),
             Ok(Membership::WAITING) if self.create.is_some() && !is_patient => self.write(),
             _ => self.waits_on(words),
         }
@@ -570,7 +570,7 @@ mod tests {
     }
 
     fn active(address: &str) -> Account {
-        Account { state: State::Active, email: Email::unmasked(address) }
+        Account { state: State::Active, email: Email::unmasked(address), joined: None }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is handed over as a function that can fail")]

@@ -6,11 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::account::AccountId;
+use crate::cause::{Cause, Found, Verdict};
 use crate::outcome::Outcome;
 use crate::pair::{Pair, PairOutcomes};
 use crate::reason::Reason;
 use crate::region::Region;
 use crate::retry::{Request, Way};
+use crate::roster::Expected;
 use crate::status::Status;
 use crate::timestamp::Timestamp;
 
@@ -33,6 +35,12 @@ pub struct Entry {
     pub dead_letters: BTreeMap<Region, Reason>,
     /// Where it is not to be enrolled, and why.
     pub skipped: BTreeMap<Region, Reason>,
+    /// In a reconcile: why it was not `Enabled` where it was enrolled now or lost its protection.
+    pub causes: BTreeMap<Region, Cause>,
+    /// Where it lost its protection.
+    pub lost: BTreeSet<Region>,
+    /// Whether no event announced it.
+    pub missed_join: bool,
 }
 
 impl Entry {
@@ -43,18 +51,57 @@ impl Entry {
         (!self.enrolled.is_empty()).then_some(took.as_secs_f64())
     }
 
-    fn of(request: &Request) -> Self {
-        let origin = &request.origin;
+    fn new(way: Way, attempts: u32) -> Self {
         Self {
-            way: request.way,
-            event_id: origin.event_id.clone(),
-            since: origin.event_time.or(origin.first_failed_at),
-            attempts: origin.attempts,
+            way,
+            event_id: None,
+            since: None,
+            attempts,
             enrolled: BTreeSet::new(),
             already_enabled: BTreeSet::new(),
             dead_letters: BTreeMap::new(),
             skipped: BTreeMap::new(),
+            causes: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            missed_join: false,
         }
+    }
+
+    fn of(request: &Request) -> Self {
+        let origin = &request.origin;
+        Self {
+            event_id: origin.event_id.clone(),
+            since: origin.event_time.or(origin.first_failed_at),
+            ..Self::new(request.way, origin.attempts)
+        }
+    }
+
+    /// What a reconcile found and did for the account with this index; `None` if it was not enrolled and lost nothing.
+    #[must_use]
+    pub fn of_reconcile(
+        index: usize,
+        account: &Expected,
+        found: &BTreeMap<Region, Found>,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let has = |ids: &[AccountId]| ids.binary_search(&account.id).is_ok();
+        let mut entry = Self::new(Way::Reconcile, 1);
+        entry.missed_join = has(&verdict.missed);
+        for (region, found) in found {
+            let is_lost = verdict.lost.get(region).is_some_and(|lost| has(lost));
+            if is_lost {
+                entry.lost.insert(region.clone());
+            }
+            if found.is_enrolled(index) {
+                entry.enrolled.insert(region.clone());
+            }
+            if is_lost || found.is_enrolled(index) {
+                let cause = found.cause(index, account, now);
+                entry.causes.extend(cause.map(|cause| (region.clone(), cause)));
+            }
+        }
+        (!entry.causes.is_empty()).then_some(entry)
     }
 
     fn add(&mut self, region: Region, outcome: &Outcome) {
@@ -113,19 +160,15 @@ pub fn names<'a>(regions: impl IntoIterator<Item = &'a Region>) -> Option<String
     (!names.is_empty()).then(|| names.join(","))
 }
 
-/// The same with the reason of each: `eu-west-1:no-detector,us-east-1:excluded`.
+/// The same with a word for each: `eu-west-1:no-detector,us-east-1:excluded`.
 #[must_use]
-pub fn reasons(regions: &BTreeMap<Region, Reason>) -> Option<String> {
-    let mut shown = String::new();
-    for (region, reason) in regions {
-        if !shown.is_empty() {
-            shown.push(',');
-        }
-        shown.push_str(region.as_str());
-        shown.push(':');
-        shown.push_str(reason.code());
-    }
-    (!shown.is_empty()).then_some(shown)
+pub fn words<W: Copy>(
+    regions: &BTreeMap<Region, W>,
+    word: impl Fn(W) -> &'static str,
+) -> Option<String> {
+    let shown: Vec<_> =
+        regions.iter().map(|(region, it)| format!("{region}:{}", word(*it))).collect();
+    (!shown.is_empty()).then(|| shown.join(","))
 }
 
 #[cfg(test)]
@@ -178,8 +221,8 @@ mod tests {
         [
             names(&entry.enrolled),
             names(&entry.already_enabled),
-            reasons(&entry.dead_letters),
-            reasons(&entry.skipped),
+            words(&entry.dead_letters, Reason::code),
+            words(&entry.skipped, Reason::code),
         ]
     }
 

@@ -14,6 +14,7 @@ extern crate std;
 pub mod account;
 mod body;
 pub mod call_error;
+pub mod cause;
 pub mod classify;
 pub mod configuration;
 pub mod enrollment;

@@ -13,8 +13,12 @@ use crate::reason::{Reason, Scope};
 pub enum Membership {
     /// Not a member.
     Absent,
-    /// Not a member any more, or one of a status that this version does not know.
+    /// A member of a status that this version does not know.
     Gone,
+    /// Not a member any more: the administrator removed it.
+    Removed,
+    /// Not a member any more: it left by itself.
+    Resigned,
     /// A member that is not protected, and why.
     NotEnabled(Reason),
     /// A member that is protected.
@@ -37,14 +41,25 @@ impl Membership {
     /// assert_eq!(Membership::of("Enabled"), Membership::Enabled);
     /// assert_eq!(Membership::of("Disabled"), Membership::SUSPENDED);
     /// assert_eq!(Membership::of("Created"), Membership::NotEnabled(Reason::NotYetEnabled));
-    /// assert_eq!(Membership::of("Resigned"), Membership::Gone);
+    /// assert_eq!(Membership::of("resigned"), Membership::Resigned);
     /// ```
     #[must_use]
     pub fn of(relationship_status: &str) -> Self {
         if relationship_status.eq_ignore_ascii_case("enabled") {
             return Self::Enabled;
         }
+        for (status, gone) in [("removed", Self::Removed), ("resigned", Self::Resigned)] {
+            if relationship_status.eq_ignore_ascii_case(status) {
+                return gone;
+            }
+        }
         classify::member(relationship_status).map_or(Self::Gone, Self::NotEnabled)
+    }
+
+    /// Whether GuardDuty has the account as a member of a status that is known.
+    #[must_use]
+    pub const fn is_member(self) -> bool {
+        matches!(self, Self::NotEnabled(_) | Self::Enabled)
     }
 
     /// What `GetMembers` says of an account: its `relationshipStatus`, its text in `unprocessedAccounts`, or nothing.
@@ -151,7 +166,7 @@ mod tests {
     }
 
     fn account(state: State) -> Account {
-        Account { state, email: Some(email()) }
+        Account { state, email: Some(email()), joined: None }
     }
 
     fn ended(described: &Result<Account, Outcome>, membership: Membership) -> Outcome {
@@ -163,7 +178,9 @@ mod tests {
 
     #[test]
     fn an_active_account_that_is_not_enabled_is_created() {
-        for membership in [Membership::Absent, Membership::Gone] {
+        for membership in
+            [Membership::Absent, Membership::Gone, Membership::Removed, Membership::Resigned]
+        {
             let action =
                 Action::of(&Ok(account(State::Active)), Ok(membership), Before::Nothing, false);
             assert_eq!(action, Action::Create(email()));
@@ -237,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_account_without_an_address_is_refused() {
-        let bare = Account { state: State::Active, email: None };
+        let bare = Account { state: State::Active, email: None, joined: None };
         let outcome = ended(&Ok(bare), Membership::Absent);
         assert_eq!(outcome.reason, Some(Reason::EmailRejected));
     }
@@ -266,7 +283,7 @@ mod tests {
             (Some("ENABLED"), None, Enabled),
             (Some("Disabled"), None, Membership::SUSPENDED),
             (Some("Created"), None, Membership::WAITING),
-            (Some("Removed"), None, Membership::Gone),
+            (Some("Removed"), None, Membership::Removed),
             (Some("NeverSeen"), None, Membership::Gone),
             (Some(""), None, Membership::Gone),
             (None, None, Absent),

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use crate::account::AccountId;
+use crate::cause::{Cause, Verdict};
 use crate::membership::{Membership, left_suspended};
 use crate::outcome::Outcome;
 use crate::reason::Reason;
@@ -43,6 +44,13 @@ pub struct Report {
     pub accounts_listed: Option<usize>,
     /// How many of them should be members: ACTIVE, not the administrator, not excluded.
     pub accounts_expected: Option<usize>,
+    /// Pairs that lost their protection, whether they were enrolled again or not. `None`, like the next one, if nothing was
+    /// compared.
+    pub lost_protection: Option<usize>,
+    /// Accounts that joined more than an hour ago and were members in no Region: no event announced them.
+    pub missed_joins: Option<usize>,
+    /// The first of them.
+    pub missed_accounts: Vec<AccountId>,
     /// How many of them have a state that this version does not know. They are left alone, and the run is not complete.
     pub accounts_of_unknown_state: usize,
     /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
@@ -65,6 +73,12 @@ pub struct RegionReport {
     pub enabled: usize,
     /// Members that were made or resumed now, and seen `Enabled`.
     pub enrolled: usize,
+    /// Accounts that were not `Enabled` when the Region was compared, by cause.
+    pub causes: BTreeMap<&'static str, usize>,
+    /// Accounts that lost their protection here.
+    pub lost_protection: usize,
+    /// The first of them.
+    pub lost_accounts: Vec<AccountId>,
     /// Accounts that a dry run left as they are.
     pub missing: usize,
     /// Accounts that are not `Enabled` after their attempt, or that someone suspended, by reason.
@@ -104,6 +118,8 @@ pub struct Blocked {
 #[serde(rename_all = "camelCase")]
 pub struct AccountReport {
     pub account_id: AccountId,
+    /// Why it was not `Enabled` when the Region was compared.
+    pub cause: Option<&'static str>,
     /// The status's name; `None` for what a dry run leaves as it is.
     pub outcome: Option<&'static str>,
     /// The reason's code.
@@ -124,6 +140,9 @@ impl Report {
             gap: None,
             accounts_listed: None,
             accounts_expected: None,
+            lost_protection: None,
+            missed_joins: None,
+            missed_accounts: Vec::new(),
             accounts_of_unknown_state: 0,
             throttled: 0,
             blocked: None,
@@ -137,6 +156,19 @@ impl Report {
         self.regions = regions;
     }
 
+    /// Takes what the Regions together say.
+    pub fn judged(&mut self, verdict: &Verdict) {
+        for (region, lost) in &verdict.lost {
+            if let Some(part) = self.regions.get_mut(region) {
+                part.lost_protection = lost.len();
+                part.lost_accounts = first(lost);
+            }
+        }
+        self.lost_protection = Some(verdict.lost.values().map(Vec::len).sum());
+        self.missed_joins = Some(verdict.missed.len());
+        self.missed_accounts = first(&verdict.missed);
+    }
+
     /// Ends the report.
     pub fn end(&mut self, now: Timestamp) {
         let is_done = |part: &RegionReport| part.blocked.is_none() && part.not_attempted == 0;
@@ -145,6 +177,10 @@ impl Report {
             && self.regions.values().all(is_done);
         self.ended_at = now;
     }
+}
+
+fn first(accounts: &[AccountId]) -> Vec<AccountId> {
+    accounts.iter().copied().take(MAX_NAMED_PER_REGION).collect()
 }
 
 impl Blocked {
@@ -178,6 +214,7 @@ impl RegionReport {
         *self.not_enabled.entry(reason).or_default() += 1;
         self.name(AccountReport {
             account_id: account,
+            cause: None,
             outcome: Some(outcome.status.name()),
             reason: Some(reason),
             result: outcome.result.as_ref().map(|text| text.cut(MAX_RESULT_CHARACTERS)),
@@ -190,6 +227,7 @@ impl RegionReport {
         let suspended = (membership == Membership::SUSPENDED).then(left_suspended);
         self.name(AccountReport {
             account_id: account,
+            cause: None,
             outcome: None,
             reason: None,
             result: suspended.and_then(|outcome| outcome.result),
@@ -201,6 +239,13 @@ impl RegionReport {
         self.stale += 1;
         if self.stale_accounts.len() < MAX_NAMED_PER_REGION {
             self.stale_accounts.push(account);
+        }
+    }
+
+    /// Says why each account was not `Enabled` when the Region was compared.
+    pub fn explain(&mut self, cause: impl Fn(AccountId) -> Option<Cause>) {
+        for account in &mut self.accounts {
+            account.cause = cause(account.account_id).map(Cause::name);
         }
     }
 
@@ -280,6 +325,7 @@ mod tests {
                 region.count(id(account), &outcome);
                 region.count_stale(id(account));
             }
+            region.lost_accounts = vec![id(0); 100];
             regions.insert(Region::named(&format!("eu-west-{number}")).unwrap(), region);
         }
         let mut report = Report::new(false, Timestamp::since_1970(core::time::Duration::ZERO));

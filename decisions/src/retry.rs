@@ -69,6 +69,8 @@ pub enum Way {
     Call,
     /// A message of the retry queue.
     Retry,
+    /// A reconcile.
+    Reconcile,
 }
 
 impl Way {
@@ -79,6 +81,7 @@ impl Way {
             Self::Event => "event",
             Self::Call => "call",
             Self::Retry => "retry",
+            Self::Reconcile => "reconcile",
         }
     }
 }

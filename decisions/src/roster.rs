@@ -2,14 +2,32 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::account::{Account, AccountId, Email, State};
 use crate::configuration::Configuration;
+use crate::timestamp::Timestamp;
+
+/// An account that should be a member.
+#[derive(Debug)]
+pub struct Expected {
+    pub id: AccountId,
+    pub email: Option<Email>,
+    joined: Option<Timestamp>,
+}
+
+impl Expected {
+    /// How long ago it joined; `None` if Organizations does not say it, or names a time to come.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        now.since(self.joined?)
+    }
+}
 
 /// The organization's accounts. An account that was listed twice counts once.
 #[derive(Debug, Default)]
 pub struct Roster {
-    expected: Vec<(AccountId, Option<Email>)>,
+    expected: Vec<Expected>,
     others: BTreeSet<AccountId>,
     of_unknown_state: usize,
 }
@@ -25,7 +43,8 @@ impl Roster {
             let unknown = matches!(account.state, State::Unknown(_));
             roster.of_unknown_state += usize::from(enrollable && unknown);
             if enrollable && account.state == State::Active {
-                roster.expected.push((id, account.email));
+                let Account { email, joined, .. } = account;
+                roster.expected.push(Expected { id, email, joined });
             } else {
                 roster.others.insert(id);
             }
@@ -36,21 +55,26 @@ impl Roster {
 
     /// The accounts that should be members, in the order of their ids.
     #[must_use]
-    pub fn expected(&self) -> &[(AccountId, Option<Email>)] {
+    pub fn expected(&self) -> &[Expected] {
         &self.expected
     }
 
     /// An account's index among those that should be members.
     #[must_use]
     pub fn index_of(&self, id: AccountId) -> Option<usize> {
-        self.expected.binary_search_by_key(&id, |(id, _)| *id).ok()
+        self.expected.binary_search_by_key(&id, |account| account.id).ok()
+    }
+
+    /// An account among those that should be members.
+    #[must_use]
+    pub fn find(&self, id: AccountId) -> Option<&Expected> {
+        self.expected.get(self.index_of(id)?)
     }
 
     /// Whether GuardDuty's rule for addresses refuses that of an expected account.
     #[must_use]
     pub fn has_refused_address(&self, id: AccountId) -> bool {
-        let expected = self.index_of(id).and_then(|index| self.expected.get(index));
-        let email = expected.and_then(|(_, email)| email.as_ref());
+        let email = self.find(id).and_then(|account| account.email.as_ref());
         !email.is_some_and(Email::keeps_guardduty_rule)
     }
 
@@ -98,7 +122,8 @@ mod tests {
         });
         let listed = accounts.iter().map(|(account, state)| {
             let account = (id(account), state.clone());
-            (account.0, Account { state: account.1, email: Email::unmasked("a@example.com") })
+            let email = Email::unmasked("a@example.com");
+            (account.0, Account { state: account.1, email, joined: None })
         });
         Roster::of(listed.collect(), &configuration.unwrap())
     }
@@ -116,7 +141,7 @@ mod tests {
             ("999999999999", State::Unknown("NEW".to_owned())),
             ("999999999998", State::Unknown("none".to_owned())),
         ]);
-        let expected: Vec<_> = roster.expected().iter().map(|(id, _)| *id).collect();
+        let expected: Vec<_> = roster.expected().iter().map(|account| account.id).collect();
         assert_eq!(expected, [id("444444444444")]);
         assert_eq!(roster.listed(), 9);
         assert_eq!(roster.of_unknown_state(), 2);

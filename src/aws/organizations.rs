@@ -1,5 +1,7 @@
 //! The organization's accounts: the only place that calls the Organizations SDK.
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use aws_sdk_organizations::Client;
 use aws_sdk_organizations::config::retry::RetryPartition;
@@ -7,6 +9,7 @@ use aws_sdk_organizations::types;
 use decisions::account::{Account, AccountId, Email, State};
 use decisions::call_error::{CallError, Failure};
 use decisions::operation::Operation;
+use decisions::timestamp::Timestamp;
 
 use crate::aws::error;
 
@@ -80,7 +83,12 @@ fn account(described: &types::Account) -> Account {
         Some("CLOSED") => State::Closed,
         other => State::Unknown(other.unwrap_or("none").to_owned()),
     };
-    Account { state, email: described.email().and_then(Email::unmasked) }
+    let joined = described.joined_timestamp().and_then(|it| u64::try_from(it.secs()).ok());
+    Account {
+        state,
+        email: described.email().and_then(Email::unmasked),
+        joined: joined.map(|seconds| Timestamp::since_1970(Duration::from_secs(seconds))),
+    }
 }
 
 #[cfg(test)]

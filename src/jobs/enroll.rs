@@ -33,7 +33,7 @@ pub(crate) async fn run(
     let (retries, letters) = request.records(&outcomes, now);
     let mut ledger = Ledger::default();
     ledger.add(&request, &outcomes, false);
-    logs::ledger(&ledger, now);
+    logs::ledger(ledger.entries(), now);
     let wait = retry::backoff(request.origin.attempts);
     let sent = tokio::join!(
         queues.retries.send(&retries, wait, invocation.last_answer()),

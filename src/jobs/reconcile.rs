@@ -11,9 +11,11 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use decisions::account::{Account, AccountId, State};
 use decisions::call_error::{CallError, Failure};
+use decisions::cause::{Found, Verdict};
 use decisions::configuration::Configuration;
 use decisions::enrollment::{Before, Enrollment, MAX_ACCOUNTS_PER_CALL, Rules};
 use decisions::event::Reconcile;
+use decisions::ledger::Entry;
 use decisions::membership::{Membership, left_suspended};
 use decisions::operation::Operation;
 use decisions::outcome::Outcome;
@@ -63,16 +65,32 @@ pub(crate) async fn run(
                     roster: &roster,
                     guardduty: &guardduty.in_region(region),
                     dry_run: request.dry_run,
+                    found: None,
                     report_started: report.started_at,
                     report: RegionReport::default(),
                 };
                 let blocked = part.run(until, cutoff).await.err();
                 part.report.blocked = blocked.as_ref().map(Blocked::by);
                 part.report.close(roster.expected().len());
+                part.explain();
                 logs::region_reconciled(region, &part.report, request.dry_run);
-                (region.clone(), part.report)
+                (region.clone(), part.report, part.found)
             });
-            report.compared(join_all(parts).await.into_iter().collect());
+            let (mut reports, mut found) = (BTreeMap::new(), BTreeMap::new());
+            for (region, report, compared) in join_all(parts).await {
+                found.extend(compared.map(|compared| (region.clone(), compared)));
+                reports.insert(region, report);
+            }
+            report.compared(reports);
+            let now = report.started_at;
+            let verdict = Verdict::of(&found, &roster, now);
+            report.judged(&verdict);
+            if !request.dry_run {
+                for (index, account) in roster.expected().iter().enumerate() {
+                    let entry = Entry::of_reconcile(index, account, &found, &verdict, now);
+                    logs::ledger(entry.as_ref().map(|entry| (&account.id, entry)), now);
+                }
+            }
         }
     }
     report.end(clock::now());
@@ -136,6 +154,8 @@ struct RegionPart<'a> {
     guardduty: &'a RegionalGuardDuty,
     dry_run: bool,
     report_started: Timestamp,
+    /// What was found, once the Region is compared.
+    found: Option<Found>,
     /// What is counted here stays, wherever the run is cut off.
     report: RegionReport,
 }
@@ -147,18 +167,20 @@ impl RegionPart<'_> {
         let compared = timeout_at(cutoff, self.compare(until)).await;
         let memberships = compared.unwrap_or_else(|_| Err(late()))?;
         let mut missing = Vec::new();
-        for ((id, _), membership) in self.roster.expected().iter().zip(memberships) {
-            match membership {
+        for (account, membership) in self.roster.expected().iter().zip(&memberships) {
+            let id = &account.id;
+            match *membership {
                 Membership::Enabled => {}
                 Membership::SUSPENDED if !self.rules.resume_suspended => {
                     self.report.count(*id, &left_suspended());
                 }
-                _ if self.dry_run => self.report.count_missing(*id, membership),
+                _ if self.dry_run => self.report.count_missing(*id, *membership),
                 // It was on its way before this run began: another CreateMembers may help.
                 Membership::WAITING => missing.push((*id, Before::GivenUp)),
                 _ => missing.push((*id, Before::Nothing)),
             }
         }
+        self.found = Some(Found::new(memberships));
         let missing = self.in_fair_order(missing);
         let mut pending = Vec::new();
         let closed = self.close_gap(missing, &mut pending, cutoff).await;
@@ -260,7 +282,7 @@ impl RegionPart<'_> {
                         missing.push_back((*id, Before::Nothing));
                     }
                     (Status::Pending, _) => pending.push((*id, Before::Accepted)),
-                    _ => self.report.count(*id, outcome),
+                    _ => self.count(*id, outcome),
                 }
             }
             self.report.throttled += throttled;
@@ -288,16 +310,41 @@ impl RegionPart<'_> {
             if outcome.reason == Some(Reason::Deadline) {
                 self.report.count(id, &Outcome::because(Reason::NotYetEnabled));
             } else {
-                self.report.count(id, &outcome);
+                self.count(id, &outcome);
             }
         }
     }
 
+    fn count(&mut self, id: AccountId, outcome: &Outcome) {
+        self.report.count(id, outcome);
+        if outcome.status == Status::Enrolled
+            && let (Some(found), Some(index)) = (&mut self.found, self.roster.index_of(id))
+        {
+            found.enrolled(index);
+        }
+    }
+
+    /// Says in the report why accounts were not `Enabled` when the Region was compared.
+    fn explain(&mut self) {
+        let Some(found) = &self.found else {
+            return;
+        };
+        let cause = |index, account| found.cause(index, account, self.report_started);
+        for (index, account) in self.roster.expected().iter().enumerate() {
+            if let Some(cause) = cause(index, account) {
+                *self.report.causes.entry(cause.name()).or_default() += 1;
+            }
+        }
+        self.report.explain(|id| {
+            let index = self.roster.index_of(id)?;
+            cause(index, self.roster.expected().get(index)?)
+        });
+    }
+
     /// What `ListAccounts` said of an expected account, which is ACTIVE.
     fn described(&self, id: AccountId) -> Account {
-        let index = self.roster.index_of(id);
-        let expected = index.and_then(|index| self.roster.expected().get(index));
-        Account { state: State::Active, email: expected.and_then(|(_, email)| email.clone()) }
+        let email = self.roster.find(id).and_then(|account| account.email.clone());
+        Account { state: State::Active, email, joined: None }
     }
 }
 

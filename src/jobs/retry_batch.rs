@@ -63,7 +63,7 @@ pub(crate) async fn run(
             }
         }
     }
-    logs::ledger(&ledger, now);
+    logs::ledger(ledger.entries(), now);
     let (sent, failures) = tokio::join!(
         send_dead_letters(queues, &letters, invocation),
         queues.retries.postpone(&postponed, invocation.last_answer()),

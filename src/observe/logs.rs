@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use decisions::account::AccountId;
 use decisions::call_error::CallError;
+use decisions::cause::Cause;
 use decisions::enrollment::Answer;
 use decisions::event::Ignored;
-use decisions::ledger::{self, Ledger};
+use decisions::ledger::{self, Entry};
 use decisions::pair::PairOutcomes;
 use decisions::queued_pair::QueuedPair;
 use decisions::reason::Reason;
@@ -70,8 +72,11 @@ pub(crate) fn attempt_ended(outcomes: &PairOutcomes) {
 }
 
 /// The ledger's lines: one for each account.
-pub(crate) fn ledger(ledger: &Ledger, now: Timestamp) {
-    for (id, entry) in ledger.entries() {
+pub(crate) fn ledger<'a>(
+    entries: impl IntoIterator<Item = (&'a AccountId, &'a Entry)>,
+    now: Timestamp,
+) {
+    for (id, entry) in entries {
         info!(
             accountId = %id,
             way = entry.way.name(),
@@ -81,8 +86,11 @@ pub(crate) fn ledger(ledger: &Ledger, now: Timestamp) {
             attempts = entry.attempts,
             enrolled = ledger::names(&entry.enrolled),
             alreadyEnabled = ledger::names(&entry.already_enabled),
-            deadLetters = ledger::reasons(&entry.dead_letters),
-            skipped = ledger::reasons(&entry.skipped),
+            deadLetters = ledger::words(&entry.dead_letters, Reason::code),
+            skipped = ledger::words(&entry.skipped, Reason::code),
+            causes = ledger::words(&entry.causes, Cause::name),
+            lost = ledger::names(&entry.lost),
+            missedJoin = entry.missed_join.then_some(true),
             "ledger: what became of an account"
         );
     }
@@ -169,6 +177,7 @@ pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run:
         warn!(
             accountId = %account.account_id,
             region = %region,
+            cause = account.cause,
             outcome = account.outcome,
             reason = account.reason,
             result = account.result.as_ref().map(display),
@@ -182,6 +191,7 @@ pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run:
         enabled = report.enabled,
         enrolled = report.enrolled,
         missing = report.missing,
+        causes = %json!(report.causes),
         notEnabled = %json!(report.not_enabled),
         skipped = %json!(report.skipped),
         notAttempted = report.not_attempted,
@@ -205,6 +215,8 @@ pub(crate) fn reconcile_ended(report: &Report) {
         dryRun = report.dry_run,
         complete = report.complete,
         gap = report.gap,
+        lostProtection = report.lost_protection,
+        missedJoins = report.missed_joins,
         accountsListed = report.accounts_listed,
         accountsExpected = report.accounts_expected,
         accountsOfUnknownState = report.accounts_of_unknown_state,

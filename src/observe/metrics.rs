@@ -34,6 +34,12 @@ const UNKNOWN_ANSWERS: &str = "UnknownAnswers";
 const THROTTLED: &str = "Throttled";
 /// Pairs that should be `Enabled` and are not, at the end of a reconcile: in all, and by `Region`.
 const GAP: &str = "Gap";
+/// Pairs that a reconcile enrolled; they are among the enrolled too.
+const ENROLLED_BY_RECONCILE: &str = "EnrolledByReconcile";
+/// Pairs that a reconcile found without the protection that they had.
+const LOST_PROTECTION: &str = "LostProtection";
+/// Accounts that a reconcile found to be members in no Region more than an hour after they joined.
+const MISSED_JOINS: &str = "MissedJoins";
 /// Regions that a reconcile could not compare, or whose gap it could not work through; 1 if nothing could be listed.
 const BLOCKED: &str = "Blocked";
 /// Reconciles whose report is `complete`.
@@ -59,6 +65,9 @@ pub fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         UNKNOWN_ANSWERS,
         THROTTLED,
         BLOCKED,
+        ENROLLED_BY_RECONCILE,
+        LOST_PROTECTION,
+        MISSED_JOINS,
         RECONCILE_COMPLETED,
     ];
     for name in counters {
@@ -143,6 +152,7 @@ pub(crate) fn reconcile(report: &Report) {
     counter!(THROTTLED).increment(u64_of(report.throttled));
     for (region, part) in &report.regions {
         counter!(ENROLLED).increment(u64_of(part.enrolled));
+        counter!(ENROLLED_BY_RECONCILE).increment(u64_of(part.enrolled));
         counter!(THROTTLED).increment(u64_of(part.throttled));
         for (reason, count) in &part.not_enabled {
             by_reason(reason, u64_of(*count));
@@ -153,6 +163,11 @@ pub(crate) fn reconcile(report: &Report) {
     // If nothing could be compared, the gap is not known: no data, not zero.
     if let Some(gap) = report.gap {
         histogram!(GAP).record(f64_of(gap));
+    }
+    for (name, count) in
+        [(LOST_PROTECTION, report.lost_protection), (MISSED_JOINS, report.missed_joins)]
+    {
+        counter!(name).increment(count.map_or(0, u64_of));
     }
     counter!(BLOCKED).increment(u64_of(blocked));
     counter!(RECONCILE_COMPLETED).increment(u64::from(report.complete));

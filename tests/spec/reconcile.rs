@@ -135,10 +135,14 @@ async fn a_dry_run_says_what_is_missing_and_makes_no_write_call() {
     let accounts = part["accounts"].as_array().unwrap();
     assert_eq!(accounts.len(), 59);
     let words = json!("relationshipStatus is Disabled");
-    for (account, number, result) in [(&accounts[0], 1, words), (&accounts[1], 2, json!(null))] {
+    for (account, number, cause, result) in [
+        (&accounts[0], 1, "suspended", words),
+        (&accounts[1], 2, "removed", json!(null)),
+        (&accounts[2], 3, "absent", json!(null)),
+    ] {
         assert_eq!(
             *account,
-            json!({"accountId": id(number), "outcome": null, "reason": null, "result": result})
+            json!({"accountId": id(number), "cause": cause, "outcome": null, "reason": null, "result": result})
         );
     }
     assert_eq!(writes(&world), 0);
@@ -195,12 +199,53 @@ async fn a_suspended_member_is_reported_and_resumed_only_on_request() {
         let report = reconcile(&world).await;
         let part = pick(&report["regions"][HERE], ["enrolled", "notEnabled"]);
         assert_eq!(part, json!([enrolled, not_enabled]));
-        let named = json!([{"accountId": id(0), "outcome": "refused", "reason": "member-suspended",
+        let named = json!([{"accountId": id(0), "cause": "suspended", "outcome": "refused", "reason": "member-suspended",
             "result": "relationshipStatus is Disabled"}]);
         let named = if resume == "true" { json!([]) } else { named };
         assert_eq!(report["regions"][HERE]["accounts"], named);
         assert_eq!(world.count("CreateMembers"), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_says_who_lost_protection_and_whom_no_event_announced() {
+    let world = world_with(6, 2);
+    let [here, there] = [REGIONS[0], REGIONS[1]].map(|name| world.region(name));
+    let everywhere = [&here, &there];
+    for region in everywhere {
+        region.set_member(&id(0), "Enabled");
+    }
+    // Removed by a person in one Region, resigned in the other, deleted in one; 4 was never a member, and 5 has just joined.
+    for (account, one, other) in [
+        (1, Some("Removed"), Some("Enabled")),
+        (2, Some("Enabled"), Some("Resigned")),
+        (3, Some("Enabled"), None),
+    ] {
+        for (region, status) in everywhere.into_iter().zip([one, other]) {
+            if let Some(status) = status {
+                region.set_member(&id(account), status);
+            }
+        }
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    world.change(&id(5), |account| account.joined_timestamp = now.as_secs() - 60);
+    let report = reconcile(&world).await;
+    assert_closed(&report);
+    assert_eq!(
+        pick(&report, ["lostProtection", "missedJoins", "missedAccounts"]),
+        json!([3, 1, [id(4)]])
+    );
+    assert_eq!(
+        pick(&report["regions"][REGIONS[0]], ["causes", "lostAccounts"]),
+        json!([{"removed": 1, "absent": 1, "new": 1}, [id(1)]])
+    );
+    assert_eq!(
+        pick(&report["regions"][REGIONS[1]], ["causes", "lostAccounts"]),
+        json!([{"resigned": 1, "absent": 2, "new": 1}, [id(2), id(3)]])
+    );
+    // All is as it should be: the next run finds neither.
+    let next = reconcile(&world).await;
+    assert_eq!(pick(&next, ["lostProtection", "missedJoins"]), json!([0, 0]));
 }
 
 #[tokio::test(start_paused = true)]
