@@ -40,6 +40,8 @@ ORGANIZATION = ["reconcile", "--accounts", "5", "--regions", "2", "--unpaced"]
 RUNS = {
     "EnrollLogGroup": [
         [EVENT],
+        [EVENT, "--auto-enable", "all", "--enables-after", "0"],
+        [EVENT, "--env", "EXCLUDED_ACCOUNTS=444455556666"],
         [
             EVENT,
             *("--fault", f"CreateMembers@eu-west-1:unprocessed={REFUSED}"),
@@ -55,6 +57,8 @@ RUNS = {
             *("--fault", "ListDetectors@us-east-1:error=403/AccessDeniedException/not authorized"),
         ],
         [*ORGANIZATION, "--fault", f"ListAccounts:{DENIED}"],
+        # Accounts are missing in one Region, and others in both.
+        ["reconcile", "--accounts", "20", "--regions", "2", "--missing", "20%", "--unpaced"],
     ],
 }
 
@@ -103,11 +107,18 @@ def metrics_of(widget):
 
 def check_query(title, query, logs):
     """Runs a query, in the part of the language that the dashboard uses, over the log of its group."""
-    (_, group), *commands = (command.split(" ", 1) for command in query.split(" | "))
-    matching, fields = logs[re.fullmatch(r"'\$\{(\w+)\}'", group)[1]], set()
+    commands = [command.split(" ", 1) for command in query.split(" | ")]
+    groups = [re.fullmatch(r"'\$\{(\w+)\}'", rest)[1] for command, rest in commands if command == "SOURCE"]
+    # A query of the runbook is asked of both.
+    matching, fields = [line for group in groups or logs for line in logs[group]], set()
     for command, rest in commands:
+        if command == "SOURCE":
+            continue
         if command == "filter":
             for each in rest.split(" and "):
+                if present := re.fullmatch(r"ispresent\((\w+)\)", each):
+                    matching = [line for line in matching if line.get(present[1]) is not None]
+                    continue
                 # like with a string: is contained, and upper and lower case count.
                 field, operator, wanted = re.fullmatch(r'(\w+) (=|like) "([^"]+)"', each).groups()
                 matching = [
@@ -115,7 +126,7 @@ def check_query(title, query, logs):
                     for line in matching
                     if (line.get(field) == wanted if operator == "=" else wanted in line.get(field, ""))
                 ]
-        elif command != "limit":
+        elif command not in ("limit", "stats"):
             fields |= {field.split(" ")[0] for field in rest.split(", ")}
     # What Insights knows of every line.
     fields.discard("@timestamp")
@@ -137,9 +148,12 @@ def main():
         looked_at += [(title, metric) for metric in metrics_of(widget)]
         if "query" in widget:
             check_query(title, widget["query"], logs)
+    runbook = re.findall(r"^ask '([^']+)'", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    for query in runbook:
+        check_query(f"the runbook, {query!r}", query, logs)
     for where, metric in looked_at:
         check(metric in known, f"{where}: nothing writes the metric {metric}")
-    end(f"{len(looked_at)} metrics and the queries of {len(widgets)} widgets find what AWS and the function write")
+    end(f"{len(looked_at)} metrics and the queries of {len(widgets)} widgets and {len(runbook)} of the runbook find what AWS and the function write")
 
 
 if __name__ == "__main__":
