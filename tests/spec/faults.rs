@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::ledger::Lines;
 use crate::world::{OPERATIONS, World, bare, error, internal_error, operator, unprocessed};
 use local_aws::{CodeIn, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup, Shape, TextIn};
 use serde_json::json;
@@ -142,6 +143,7 @@ fn check(world: &World, cell: &str) {
 }
 
 async fn run(cell: &str, mut world: World, fault: Fault) {
+    let lines = Lines::record();
     world.fault(fault);
     world.submit(operator(&ACCOUNTS));
     check(&world, cell);
@@ -150,6 +152,23 @@ async fn run(cell: &str, mut world: World, fault: Fault) {
         check(&world, cell);
     }
     finish(&mut world, cell).await;
+    check_ledger(&lines, cell);
+}
+
+/// The ledger has each pair as enrolled, once. Two exceptions, in which it may say that the pair was enabled before: auto-enable,
+/// and an attempt that is over before its write is answered.
+fn check_ledger(lines: &Lines, cell: &str) {
+    let is_unanswered = ["× timeout", "× slow"].iter().any(|it| cell.contains(it));
+    let may_be_known = is_unanswered || cell.ends_with("auto-enable");
+    let protected = lines.protected();
+    for account in ACCOUNTS {
+        for region in ["eu-west-1", "us-east-1"] {
+            let pair = (account.to_owned(), region.to_owned());
+            let (enrolled, known) = protected.get(&pair).copied().unwrap_or_default();
+            let is_right = enrolled == 1 || (may_be_known && enrolled == 0 && known > 0);
+            assert!(is_right, "{cell}: {pair:?} is {enrolled} times in the ledger, and {known}");
+        }
+    }
 }
 
 /// From whatever is left to the good end.

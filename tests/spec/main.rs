@@ -15,6 +15,7 @@ mod docs;
 mod enroll;
 mod events;
 mod faults;
+mod ledger;
 mod permissions;
 mod reconcile;
 mod retry;
