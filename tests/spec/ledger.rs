@@ -50,7 +50,7 @@ impl Lines {
         STARTED.call_once(|| {
             let is_recorded = dynamic_filter_fn(|event, _| {
                 event.target().starts_with("guardduty_enroller")
-                    && WRITTEN.with_borrow(|written| written.is_some())
+                    && WRITTEN.with_borrow(Option::is_some)
             });
             let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
             let lines = lines.with_span_list(false).with_writer(|| Writer);
@@ -61,6 +61,7 @@ impl Lines {
     }
 
     /// The lines of the ledger.
+    #[expect(clippy::unused_self, reason = "it lives as long as the lines are recorded")]
     pub(crate) fn ledger(&self) -> Vec<Value> {
         let written = WRITTEN.with_borrow(|written| written.clone().unwrap_or_default());
         let is_ledger = |line: &&[u8]| line.windows(8).any(|part| part == b"ledger: ");
