@@ -78,6 +78,7 @@ def check_wrong_configuration(emulator, bootstrap):
         "ADMIN_ACCOUNT_ID": "22222222222",
         "REGIONS": "eu-wset-1",
         "EXCLUDED_ACCOUNTS": "444455556666,x",
+        "EXCLUDED_PATHS": "ou-ab12-11111111",
         "RESUME_SUSPENDED_MEMBERS": "maybe",
         "RETRY_QUEUE_URL": "retry",
         "LIST_ACCOUNTS_PER_SECOND": "0",

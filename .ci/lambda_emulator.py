@@ -108,7 +108,7 @@ class LocalAws(Server):
 
     def __init__(self, *faults):
         arguments = [part for fault in faults for part in ("--fault", fault)]
-        super().__init__(["cargo", "local", "serve", "--port", "0", *arguments])
+        super().__init__(["cargo", "local", "serve", "--port", "0", "--enables-after", "0", *arguments])
         # Its first build takes minutes.
         self.wait_for("then for example", seconds=900)
         self.variables = dict(re.findall(r"^export (\w+)=(.*)$", self.text(), re.MULTILINE))

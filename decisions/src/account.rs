@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
@@ -150,6 +151,8 @@ pub struct Account {
     pub email: Option<Email>,
     /// When it joined the organization, if Organizations says it.
     pub joined: Option<Timestamp>,
+    /// The paths of the organizational units that it is in, if Organizations says them.
+    pub paths: Vec<String>,
 }
 
 #[cfg(test)]
@@ -209,8 +212,13 @@ mod tests {
     #[test]
     fn debug_output_of_an_account_shows_no_address() {
         let state = State::Unknown("secret@example.com".to_owned());
-        let account = Account { state, email: Email::unmasked("secret@example.com"), joined: None };
-        let shown = "Account { state: Unknown(\"<e-mail>\"), email: Some(<e-mail>), joined: None }";
+        let account = Account {
+            state,
+            email: Email::unmasked("secret@example.com"),
+            joined: None,
+            paths: vec![],
+        };
+        let shown = "Account { state: Unknown(\"<e-mail>\"), email: Some(<e-mail>), joined: None, paths: [] }";
         assert_eq!(format!("{account:?}"), shown);
     }
 

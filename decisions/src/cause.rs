@@ -194,7 +194,7 @@ mod tests {
         let listed = joined.map(|(account, joined)| {
             let joined = joined.and_then(|text| text.parse().ok());
             let email = Email::unmasked("a@example.com");
-            (id(account), Account { state: State::Active, email, joined })
+            (id(account), Account { state: State::Active, email, joined, paths: vec![] })
         });
         Roster::of(listed.into(), &configuration.unwrap())
     }

@@ -570,7 +570,12 @@ mod tests {
     }
 
     fn active(address: &str) -> Account {
-        Account { state: State::Active, email: Email::unmasked(address), joined: None }
+        Account {
+            state: State::Active,
+            email: Email::unmasked(address),
+            joined: None,
+            paths: vec![],
+        }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is handed over as a function that can fail")]

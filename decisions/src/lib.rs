@@ -19,6 +19,7 @@ pub mod classify;
 pub mod configuration;
 pub mod enrollment;
 pub mod event;
+pub mod exclusions;
 pub mod ledger;
 pub mod membership;
 pub mod message;

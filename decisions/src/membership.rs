@@ -108,6 +108,9 @@ impl Action {
         match described.as_ref().map(|account| &account.state) {
             Ok(State::Suspended) => return end(Reason::AccountSuspended),
             Ok(State::PendingClosure | State::Closed) => return end(Reason::AccountClosed),
+            Err(outcome) if outcome.reason == Some(Reason::Excluded) => {
+                return Self::End(outcome.clone());
+            }
             _ => {}
         }
         if membership == Ok(Membership::Enabled) {
@@ -166,7 +169,7 @@ mod tests {
     }
 
     fn account(state: State) -> Account {
-        Account { state, email: Some(email()), joined: None }
+        Account { state, email: Some(email()), joined: None, paths: vec![] }
     }
 
     fn ended(described: &Result<Account, Outcome>, membership: Membership) -> Outcome {
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_account_without_an_address_is_refused() {
-        let bare = Account { state: State::Active, email: None, joined: None };
+        let bare = Account { state: State::Active, email: None, joined: None, paths: vec![] };
         let outcome = ended(&Ok(bare), Membership::Absent);
         assert_eq!(outcome.reason, Some(Reason::EmailRejected));
     }

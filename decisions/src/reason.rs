@@ -93,7 +93,7 @@ reasons! {
         "AWS suspended the account",
         "Nothing. When AWS lifts the suspension, call the function with the account";
     Excluded = "excluded", Skipped, Account,
-        "`ExcludedAccounts` names the account",
+        "`ExcludedAccounts` names the account, or `ExcludedPaths` an organizational unit that it is in",
         "Nothing";
     AdministratorAccount = "administrator-account", Skipped, Account,
         "The administrator is not its own member",

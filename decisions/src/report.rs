@@ -14,6 +14,7 @@ use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::redacted::Redacted;
 use crate::region::Region;
+use crate::roster::Roster;
 use crate::status::Status;
 use crate::timestamp::Timestamp;
 
@@ -44,6 +45,12 @@ pub struct Report {
     pub accounts_listed: Option<usize>,
     /// How many of them should be members: ACTIVE, not the administrator, not excluded.
     pub accounts_expected: Option<usize>,
+    /// How many accounts should not be members, by reason: with the expected ones they are all that were listed.
+    pub accounts_left_out: BTreeMap<&'static str, usize>,
+    /// The first accounts that the configuration excludes everywhere.
+    pub excluded_accounts: Vec<AccountId>,
+    /// How many expected accounts have no path although organizational units are excluded.
+    pub accounts_without_paths: usize,
     /// Pairs that lost their protection, whether they were enrolled again or not. `None`, like the next one, if nothing was
     /// compared.
     pub lost_protection: Option<usize>,
@@ -140,6 +147,9 @@ impl Report {
             gap: None,
             accounts_listed: None,
             accounts_expected: None,
+            accounts_left_out: BTreeMap::new(),
+            excluded_accounts: Vec::new(),
+            accounts_without_paths: 0,
             lost_protection: None,
             missed_joins: None,
             missed_accounts: Vec::new(),
@@ -148,6 +158,16 @@ impl Report {
             blocked: None,
             regions: BTreeMap::new(),
         }
+    }
+
+    /// Takes the accounts of the organization.
+    pub fn listed(&mut self, roster: &Roster) {
+        self.accounts_listed = Some(roster.listed());
+        self.accounts_expected = Some(roster.expected().len());
+        self.accounts_of_unknown_state = roster.of_unknown_state();
+        self.accounts_left_out.clone_from(roster.left_out());
+        self.excluded_accounts = first(roster.excluded());
+        self.accounts_without_paths = roster.without_paths();
     }
 
     /// Takes each Region's part, and so knows the gap.

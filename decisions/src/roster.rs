@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::account::{Account, AccountId, Email, State};
 use crate::configuration::Configuration;
+use crate::reason::Reason;
 use crate::timestamp::Timestamp;
 
 /// An account that should be a member.
@@ -29,6 +30,9 @@ impl Expected {
 pub struct Roster {
     expected: Vec<Expected>,
     others: BTreeSet<AccountId>,
+    left_out: BTreeMap<&'static str, usize>,
+    excluded: Vec<AccountId>,
+    without_paths: usize,
     of_unknown_state: usize,
 }
 
@@ -38,16 +42,30 @@ impl Roster {
     pub fn of(listed: BTreeMap<AccountId, Account>, configuration: &Configuration) -> Self {
         let mut roster = Self::default();
         for (id, account) in listed {
-            let enrollable =
-                id != configuration.administrator && !configuration.excluded.contains(&id);
-            let unknown = matches!(account.state, State::Unknown(_));
-            roster.of_unknown_state += usize::from(enrollable && unknown);
-            if enrollable && account.state == State::Active {
-                let Account { email, joined, .. } = account;
-                roster.expected.push(Expected { id, email, joined });
-            } else {
-                roster.others.insert(id);
-            }
+            let Account { state, email, joined, paths } = account;
+            let exclusions = &configuration.exclusions;
+            let below = exclusions.covers(&paths);
+            let left_out = match state {
+                _ if id == configuration.administrator => Reason::AdministratorAccount,
+                _ if exclusions.names(id) || below == Some(true) => {
+                    roster.excluded.push(id);
+                    Reason::Excluded
+                }
+                State::Active => {
+                    roster.without_paths += usize::from(below.is_none());
+                    roster.expected.push(Expected { id, email, joined });
+                    continue;
+                }
+                State::PendingActivation => Reason::PendingActivation,
+                State::Suspended => Reason::AccountSuspended,
+                State::PendingClosure | State::Closed => Reason::AccountClosed,
+                State::Unknown(_) => {
+                    roster.of_unknown_state += 1;
+                    Reason::Unknown
+                }
+            };
+            *roster.left_out.entry(left_out.code()).or_default() += 1;
+            roster.others.insert(id);
         }
         roster.expected.shrink_to_fit();
         roster
@@ -91,6 +109,24 @@ impl Roster {
         self.of_unknown_state
     }
 
+    /// How many accounts should not be members, by reason. With the expected ones they are all accounts.
+    #[must_use]
+    pub fn left_out(&self) -> &BTreeMap<&'static str, usize> {
+        &self.left_out
+    }
+
+    /// The accounts that the configuration excludes everywhere.
+    #[must_use]
+    pub fn excluded(&self) -> &[AccountId] {
+        &self.excluded
+    }
+
+    /// How many expected accounts may be below an excluded organizational unit, because Organizations gives no path.
+    #[must_use]
+    pub fn without_paths(&self) -> usize {
+        self.without_paths
+    }
+
     /// How many accounts the organization has.
     #[must_use]
     pub fn listed(&self) -> usize {
@@ -123,7 +159,7 @@ mod tests {
         let listed = accounts.iter().map(|(account, state)| {
             let account = (id(account), state.clone());
             let email = Email::unmasked("a@example.com");
-            (account.0, Account { state: account.1, email, joined: None })
+            (account.0, Account { state: account.1, email, joined: None, paths: vec![] })
         });
         Roster::of(listed.collect(), &configuration.unwrap())
     }

@@ -39,6 +39,8 @@ pub struct Account {
     pub state: Option<String>,
     /// The retiring predecessor of `state`; its enum knows only `ACTIVE`, `SUSPENDED` and `PENDING_CLOSURE`.
     pub status: Option<String>,
+    /// The paths of its organizational units.
+    pub paths: Vec<String>,
     /// `CREATED` or `INVITED`.
     pub joined_method: String,
     /// When the account joined, as seconds since 1970.
@@ -56,6 +58,7 @@ impl Account {
             name: Some("An account".to_owned()),
             state: Some("ACTIVE".to_owned()),
             status: Some("ACTIVE".to_owned()),
+            paths: Vec::new(),
             joined_method: "CREATED".to_owned(),
             joined_timestamp: Epoch::default().0.as_secs(),
             joined_at: None,
@@ -92,6 +95,7 @@ impl Organization {
             "Name": account.name,
             "Status": account.status,
             "State": account.state,
+            "Paths": account.paths,
             "JoinedMethod": account.joined_method,
             "JoinedTimestamp": account.joined_timestamp,
         })

@@ -87,6 +87,7 @@ fn account(described: &types::Account) -> Account {
     Account {
         state,
         email: described.email().and_then(Email::unmasked),
+        paths: described.paths().to_vec(),
         joined: joined.map(|seconds| Timestamp::since_1970(Duration::from_secs(seconds))),
     }
 }

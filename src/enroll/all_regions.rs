@@ -132,11 +132,23 @@ impl Enroller {
         if account == configuration.administrator {
             return Some(Reason::AdministratorAccount);
         }
-        if configuration.excluded.contains(&account) {
+        if configuration.exclusions.names_in(account, region) {
             return Some(Reason::Excluded);
         }
         // A record can be older than the configuration, or name a Region that does not exist.
         (!covered.contains(region)).then_some(Reason::RegionNotConfigured)
+    }
+
+    /// The account, unless it is below an excluded organizational unit.
+    fn unless_excluded(&self, id: AccountId, account: Account) -> Result<Account, Outcome> {
+        match self.configuration.exclusions.covers(&account.paths) {
+            Some(true) => Err(Outcome::because(Reason::Excluded)),
+            Some(false) => Ok(account),
+            None => {
+                logs::without_path(id);
+                Ok(account)
+            }
+        }
     }
 
     async fn describe(
@@ -157,7 +169,8 @@ impl Enroller {
                         email: account.email.or_else(|| address.cloned()),
                         ..account
                     });
-                    (id, described.map_err(|error| Outcome::failed(&error)))
+                    let described = described.map_err(|error| Outcome::failed(&error));
+                    (id, described.and_then(|account| self.unless_excluded(id, account)))
                 })
                 .buffer_unordered(DESCRIBES_AT_ONCE);
         let mut described = BTreeMap::new();

@@ -54,13 +54,12 @@ pub(crate) async fn run(
     match timeout_at(cutoff, listed).await.unwrap_or_else(|_| Err(late())) {
         Err(outcome) => report.blocked = Some(Blocked::by(&outcome)),
         Ok((regions, roster)) => {
-            report.accounts_listed = Some(roster.listed());
-            report.accounts_expected = Some(roster.expected().len());
-            report.accounts_of_unknown_state = roster.of_unknown_state();
+            report.listed(&roster);
             let guardduty = GuardDuty::new(aws);
             let parts = regions.iter().map(async |region| {
                 let mut part = RegionPart {
                     configuration,
+                    region,
                     rules: Rules::of(configuration).waiting(false),
                     roster: &roster,
                     guardduty: &guardduty.in_region(region),
@@ -149,6 +148,7 @@ async fn list_accounts(
 /// One Region's part of a run.
 struct RegionPart<'a> {
     configuration: &'a Configuration,
+    region: &'a Region,
     rules: Rules,
     roster: &'a Roster,
     guardduty: &'a RegionalGuardDuty,
@@ -165,12 +165,17 @@ impl RegionPart<'_> {
     /// What blocked the Region: it could not be compared, or its gap not worked through.
     async fn run(&mut self, until: Instant, cutoff: Instant) -> Result<(), Outcome> {
         let compared = timeout_at(cutoff, self.compare(until)).await;
-        let memberships = compared.unwrap_or_else(|_| Err(late()))?;
+        let mut memberships = compared.unwrap_or_else(|_| Err(late()))?;
         let mut missing = Vec::new();
-        for (account, membership) in self.roster.expected().iter().zip(&memberships) {
+        for (account, membership) in self.roster.expected().iter().zip(&mut memberships) {
             let id = &account.id;
             match *membership {
                 Membership::Enabled => {}
+                _ if self.configuration.exclusions.names_in(*id, self.region) => {
+                    self.report.count(*id, &Outcome::because(Reason::Excluded));
+                    // It lacks nothing here.
+                    *membership = Membership::Enabled;
+                }
                 Membership::SUSPENDED if !self.rules.resume_suspended => {
                     self.report.count(*id, &left_suspended());
                 }
@@ -344,7 +349,7 @@ impl RegionPart<'_> {
     /// What `ListAccounts` said of an expected account, which is ACTIVE.
     fn described(&self, id: AccountId) -> Account {
         let email = self.roster.find(id).and_then(|account| account.email.clone());
-        Account { state: State::Active, email, joined: None }
+        Account { state: State::Active, email, joined: None, paths: vec![] }
     }
 }
 

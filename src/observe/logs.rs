@@ -141,6 +141,14 @@ pub(crate) fn dead_letters_not_sent(not_sent: &impl Display) {
     );
 }
 
+/// An account that may be below an excluded organizational unit.
+pub(crate) fn without_path(id: AccountId) {
+    warn!(
+        accountId = %id,
+        "EXCLUDED_PATHS cannot be checked: Organizations gives no path of the account, so it is not excluded"
+    );
+}
+
 /// A message whose body cannot be read.
 pub(crate) fn unreadable(message_id: &str, why: &str) {
     error!(
@@ -220,6 +228,9 @@ pub(crate) fn reconcile_ended(report: &Report) {
         accountsListed = report.accounts_listed,
         accountsExpected = report.accounts_expected,
         accountsOfUnknownState = report.accounts_of_unknown_state,
+        accountsLeftOut = %json!(report.accounts_left_out),
+        excludedAccounts = %json!(report.excluded_accounts),
+        accountsWithoutPaths = report.accounts_without_paths,
         throttled = report.throttled,
         regions = report.regions.len(),
         reason,

@@ -56,6 +56,29 @@ async fn two_deliveries_at_the_same_time_both_end_with_the_account_enabled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_can_be_excluded_in_one_region_or_by_its_organizational_unit() {
+    let one = format!("{NEW_ACCOUNT}@eu-west-1");
+    let world = World::with(&[("EXCLUDED_ACCOUNTS", &one)]);
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), "skipped: excluded");
+    assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1"), "enrolled");
+
+    let unit = "o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/";
+    let below = format!("{unit}ou-ab12-22222222/");
+    for (paths, expected) in [
+        (vec![below], "skipped: excluded"),
+        (vec!["o-a1b2c3d4e5/r-ab12/ou-ab12-33333333/".to_owned()], "enrolled"),
+        // Organizations says nothing: it is not excluded.
+        (vec![], "enrolled"),
+    ] {
+        let world = World::with(&[("EXCLUDED_PATHS", unit), ("REGIONS", "eu-west-1")]);
+        world.change(NEW_ACCOUNT, |account| account.paths = paths.clone());
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected, "{paths:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_event_of_an_environment_makes_the_fewest_calls() {
     let world = World::instant();
     world.enroll(&[NEW_ACCOUNT]).await;
