@@ -95,7 +95,7 @@ impl Organization {
             "Name": account.name,
             "Status": account.status,
             "State": account.state,
-            "Paths": account.paths,
+            "Paths": (!account.paths.is_empty()).then_some(&account.paths),
             "JoinedMethod": account.joined_method,
             "JoinedTimestamp": account.joined_timestamp,
         })
