@@ -77,8 +77,9 @@ pub struct GuardDuty {
     pub create_latency_per_account: Duration,
     /// Whether a service control policy denies every call.
     pub denied: bool,
-    /// How often `CreateMembers` named a member that was Enabled, which might have changed its configuration.
-    pub touched_enabled: usize,
+    /// Each member that `CreateMembers` named although it was Enabled, which might have changed its configuration: how long
+    /// it had been.
+    pub touched_enabled: Vec<Duration>,
 }
 
 /// What an operation needs to know beyond its own Region.
@@ -110,7 +111,7 @@ impl GuardDuty {
             list_lag: Duration::from_secs(1),
             create_latency_per_account: Duration::from_millis(20),
             denied: false,
-            touched_enabled: 0,
+            touched_enabled: Vec::new(),
         }
     }
 
@@ -252,8 +253,8 @@ impl GuardDuty {
         }
         let now = around.now;
         let counted = match self.members.get(id) {
-            Some(member) if member.status(now).eq_ignore_ascii_case("Enabled") => {
-                self.touched_enabled += 1;
+            Some(member) if let Some(since) = member.enabled_since(now) => {
+                self.touched_enabled.push(now - since);
                 return refuse(ALREADY_MEMBER);
             }
             // ASSUMED: a suspended member stays suspended; only StartMonitoringMembers resumes it.

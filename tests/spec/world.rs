@@ -495,11 +495,17 @@ impl World {
         enabled.map(|(region, _)| region.clone()).collect()
     }
 
-    /// The calls of `CreateMembers` for members that were enabled, in all Regions.
+    /// The members that `CreateMembers` named although `GetMembers` could have said that they were enabled, in all Regions.
+    ///
+    /// Between a look and the write that follows it, auto-enable may make the member. The function acts on a look for 2 s.
     pub(crate) fn touched_members(&self) -> usize {
         let cloud = self.cloud.lock();
-        let regions = cloud.guardduty.values();
-        regions.map(|guardduty| guardduty.touched_enabled).sum()
+        let touched = cloud.guardduty.values().flat_map(|guardduty| {
+            let alone = guardduty.auto_enable == "NONE";
+            let ages = guardduty.touched_enabled.iter();
+            ages.filter(move |age| alone || **age > Duration::from_secs(2))
+        });
+        touched.count()
     }
 
     /// Every invocation was done at its deadline.
