@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use decisions::region::COMMERCIAL;
 use local_aws::{Epoch, Fault, Setup};
 use serde_json::{Value, json};
@@ -64,6 +64,18 @@ Examples
 
 The exit code is 0 when the report is complete and has no gap (in a dry run: when it is complete), 1 otherwise.";
 
+const REPORT_EXPLANATION: &str = "\
+A report is the reply of {\"reconcile\": {}}: the file that `aws lambda invoke` wrote, or the `report` of
+`cargo local reconcile --json`.
+
+Examples
+  cargo local report report.json
+  cargo local report report.json --html > coverage.html
+  cargo local report report.json --csv accounts > open.csv
+
+The exit code is 0 when everything was compared and nothing is missing, 2 when something is missing, 1 for everything
+else: the comparison is incomplete, the file is not a report, or the usage is wrong.";
+
 /// The fastest pace that the function takes.
 const FASTEST: &str = "10000";
 
@@ -104,6 +116,29 @@ pub(crate) enum Command {
     Serve(Serving),
     /// Compare a whole organization with GuardDuty in every Region, and close the gap
     Reconcile(Reconciling),
+    /// Show a saved report of a reconcile as a table, CSV or a page, and judge it
+    Report(Reporting),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_EXPLANATION)]
+pub(crate) struct Reporting {
+    /// The file; - is the standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// As CSV: a row for each Region, or for each account that is not protected
+    #[arg(long, value_name = "regions|accounts", conflicts_with = "html")]
+    pub(crate) csv: Option<Rows>,
+    /// As one self-contained HTML page
+    #[arg(long)]
+    pub(crate) html: bool,
+}
+
+/// What the rows of a CSV are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rows {
+    Regions,
+    Accounts,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +403,15 @@ mod tests {
             assert_eq!(guardduty.auto_enable, auto_enable);
         }
         assert!(parsed(&["event.json", "--auto-enable", "some"]).is_err());
+    }
+
+    #[test]
+    fn a_report_is_shown_in_one_form() {
+        let reporting = |options: &[&str]| parsed(&[&["report", "file.json"], options].concat());
+        assert!(reporting(&["--csv", "regions"]).is_ok());
+        for wrong in [&["--csv", "regions", "--html"][..], &["--csv", "columns"]] {
+            assert!(reporting(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

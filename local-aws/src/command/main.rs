@@ -2,14 +2,17 @@
 
 mod arguments;
 mod layout;
+mod page;
 mod population;
 mod progress;
 mod reconciliation;
 mod report;
+mod saved_report;
 mod session;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,15 +23,23 @@ use local_aws::loopback::Loopback;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{Arguments, Command, Reconciling, Serving, Shown};
+use crate::arguments::{Arguments, Command, Reconciling, Reporting, Rows, Serving, Shown};
 use crate::population::Population;
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
+use crate::saved_report::{Judgement, SavedReport};
 use crate::session::Session;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // 2 says that a report has a gap, so wrong usage is not 2 as with `parse`.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
     // Ending in order, whatever the reason, is what kills the function.
     let ended = tokio::select! {
         ended = run(arguments) => ended,
@@ -47,6 +58,7 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command {
         Some(Command::Serve(serving)) => serve(&serving).await,
         Some(Command::Reconcile(reconciling)) => reconcile(&reconciling).await,
+        Some(Command::Report(reporting)) => show_saved(&reporting),
         None => invoke(arguments).await,
     }
 }
@@ -102,9 +114,35 @@ fn event(arguments: &Arguments) -> io::Result<Value> {
     let Some(path) = &arguments.event else {
         return Ok(json!({ "accounts": arguments.accounts }));
     };
-    let named = |error: String| io::Error::other(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| named(format!("no JSON: {error}")))
+    let event =
+        |text: &str| serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"));
+    read(path, event)
+}
+
+/// What a file says; an error names the file.
+fn read<T>(path: &Path, meaning: impl Fn(&str) -> Result<T, String>) -> io::Result<T> {
+    let text = match path.to_str() {
+        Some("-") => io::read_to_string(io::stdin()),
+        _ => std::fs::read_to_string(path),
+    };
+    let read = text.map_err(|error| error.to_string()).and_then(|text| meaning(&text));
+    read.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+}
+
+/// Shows a report that somebody saved, and judges it for a pipeline.
+fn show_saved(reporting: &Reporting) -> io::Result<ExitCode> {
+    let report = read(&reporting.file, SavedReport::read)?;
+    show(&match reporting.csv {
+        _ if reporting.html => page::page(&report),
+        Some(Rows::Regions) => report.regions_as_csv()?,
+        Some(Rows::Accounts) => report.accounts_as_csv()?,
+        None => report.to_string(),
+    });
+    Ok(ExitCode::from(match report.judgement() {
+        Judgement::Covered => 0,
+        Judgement::Incomplete => 1,
+        Judgement::Gap => 2,
+    }))
 }
 
 /// Keeps the endpoints up and shows the calls as they come in.
