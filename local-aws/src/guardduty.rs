@@ -254,7 +254,7 @@ impl GuardDuty {
         let now = around.now;
         let counted = match self.members.get(id) {
             Some(member) if let Some(since) = member.enabled_since(now) => {
-                self.touched_enabled.push(now - since);
+                self.touched_enabled.push(now.saturating_sub(since));
                 return refuse(ALREADY_MEMBER);
             }
             // ASSUMED: a suspended member stays suspended; only StartMonitoringMembers resumes it.
@@ -554,7 +554,7 @@ mod tests {
             asked.it.final_status = "Enabled".into();
             asked.create(20, NEW_ACCOUNT);
             assert_eq!(asked.see(30, NEW_ACCOUNT)[0], "Enabled");
-            assert_eq!(asked.it.touched_enabled, usize::from(last == "Enabled"));
+            assert_eq!(asked.it.touched_enabled.len(), usize::from(last == "Enabled"));
         }
     }
 
@@ -635,9 +635,9 @@ mod tests {
                 asked.create(0, NEW_ACCOUNT);
                 asked.create(9, NEW_ACCOUNT);
             }
-            assert_eq!(asked.it.touched_enabled, 0);
+            assert_eq!(asked.it.touched_enabled.len(), 0);
             asked.create(10, NEW_ACCOUNT);
-            assert_eq!(asked.it.touched_enabled, 1, "{which}");
+            assert_eq!(asked.it.touched_enabled.len(), 1, "{which}");
             let member = &asked.it.members[NEW_ACCOUNT];
             let since = [9, 10, 99].map(|at| member.enabled_since(SECOND * at));
             let before = if which == "NONE" { None } else { Some(SECOND * 10) };

@@ -15,6 +15,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td, dd { overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { font-weight: 600; } dd { margin: 0; }
 svg { display: block; } .note { color: #444; }
+@media screen and (max-width: 48rem) { table { display: block; overflow-x: auto; } dl { grid-template-columns: 1fr; } }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-after: avoid; } tr { break-inside: avoid; } thead { display: table-header-group; } }
 ";
 
@@ -86,7 +87,7 @@ fn coverage(report: &SavedReport) -> Markup {
             }
         }
         p class="note" {
-            "Filled: protected. Hatched: not protected. Empty: nothing to protect. "
+            "Filled: protected. Hatched: not protected, or not known to be. Empty: nothing to protect. "
             "Left out: accounts that are not to be protected here. Stale: members that are not in the organization."
         }
         table {
@@ -164,7 +165,7 @@ fn open(report: &SavedReport) -> Markup {
                 tbody {
                     @for (region, account) in report.open() {
                         tr {
-                            td { (account.account_id) } td { (region) }
+                            td { (account.id) } td { (region) }
                             td { (account.cause.as_deref().unwrap_or_default()) }
                             td { (account.reason.as_deref().unwrap_or("not attempted")) }
                             td { (account.result.as_deref().unwrap_or_default()) } td { (account.remedy()) }

@@ -77,9 +77,9 @@ pub(crate) struct Blocked {
 
 /// An account that is not enabled.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Account {
-    pub(crate) account_id: String,
+    #[serde(rename = "accountId")]
+    pub(crate) id: String,
     pub(crate) cause: Option<String>,
     pub(crate) outcome: Option<String>,
     pub(crate) reason: Option<String>,
@@ -210,7 +210,7 @@ impl SavedReport {
         let rows = self.open().map(|(region, account)| {
             let given = [&account.cause, &account.outcome, &account.reason, &account.result];
             let given = given.map(|text| text.clone().unwrap_or_default());
-            let mut cells = vec![region.clone(), account.account_id.clone()];
+            let mut cells = vec![region.clone(), account.id.clone()];
             cells.extend(given);
             cells.push(account.remedy().to_owned());
             cells
@@ -279,9 +279,7 @@ impl fmt::Display for SavedReport {
             f.write_str(&table(open.iter().take(shown).map(|(region, account)| {
                 let given = [&account.cause, &account.reason, &account.result];
                 let given = given.map(|text| text.as_deref().unwrap_or("-"));
-                Row::from(
-                    [[account.account_id.as_str(), region.as_str()].as_slice(), &given].concat(),
-                )
+                Row::from([[account.id.as_str(), region.as_str()].as_slice(), &given].concat())
             })))?;
             let mut remedies: BTreeMap<&str, &str> = BTreeMap::new();
             for (_, account) in &open {
@@ -386,11 +384,11 @@ pub(crate) mod tests {
         });
         let mut report = Report::new(
             false,
-            Timestamp::since_1970(std::time::Duration::from_secs(1_790_000_000)),
+            Timestamp::since_1970(std::time::Duration::from_secs(1_790_000_001)),
         );
         report.compared(parts.collect());
         report.judged(&decisions::cause::Verdict::default());
-        report.end(Timestamp::since_1970(std::time::Duration::from_secs(1_790_000_100)));
+        report.end(Timestamp::since_1970(std::time::Duration::from_secs(1_790_000_101)));
         serde_json::to_string(&report).unwrap()
     }
 
@@ -401,7 +399,7 @@ pub(crate) mod tests {
         let headline = "3365 of 3366 accounts × Regions are protected by GuardDuty; 1 are not.";
         assert_eq!(report.headline(), headline);
         let (region, account) = report.open().next().unwrap();
-        assert_eq!((region.as_str(), account.account_id.as_str()), (COMMERCIAL[0], "000000000007"));
+        assert_eq!((region.as_str(), account.id.as_str()), (COMMERCIAL[0], "000000000007"));
         assert_eq!(account.remedy(), Reason::EmailRejected.remedy());
     }
 
