@@ -62,6 +62,30 @@ async fn a_guardduty_that_takes_longer_is_looked_at_again_from_the_queue_and_ask
 }
 
 #[tokio::test(start_paused = true)]
+async fn someone_who_calls_until_an_account_is_protected_sees_when_it_is_and_touches_no_enabled_member()
+ {
+    let world = World::new();
+    takes(&world, 200);
+    loop {
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        let open = |outcome: &&String| !["enrolled", "already-enabled"].contains(&outcome.as_str());
+        let tally = tally(&reply);
+        let enabled = world.enabled_regions(NEW_ACCOUNT).len();
+        assert_eq!(
+            tally.keys().any(|outcome| open(&outcome)),
+            enabled < REGIONS.len(),
+            "{tally:?}"
+        );
+        if enabled == REGIONS.len() {
+            break;
+        }
+        assert_eq!(tally, pairs([("pending: not-yet-enabled", REGIONS.len())]));
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    assert_eq!(world.touched_members(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_waits_of_an_event_end_before_its_deadline() {
     let world = World::with(&ONE_REGION);
     takes(&world, 3_600);

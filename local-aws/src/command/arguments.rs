@@ -65,8 +65,8 @@ Examples
 The exit code is 0 when the report is complete and has no gap (in a dry run: when it is complete), 1 otherwise.";
 
 const REPORT_EXPLANATION: &str = "\
-A report is the reply of {\"reconcile\": {}}: the file that `aws lambda invoke` wrote, or the `report` of
-`cargo local reconcile --json`.
+A report is the reply of {\"reconcile\": {}}: the file that `aws lambda invoke` wrote, or what
+`cargo local reconcile --json` shows.
 
 Examples
   cargo local report report.json

@@ -115,6 +115,8 @@ impl SavedReport {
         if let Some(message) = value.get("errorMessage").and_then(serde_json::Value::as_str) {
             return Err(format!("it is the error of an invocation, not a report: {message}"));
         }
+        // `cargo local reconcile --json` has the report in a document of its own.
+        let value = value.get("report").cloned().unwrap_or(value);
         if value.get("regions").is_none() {
             return Err(
                 "it has no `regions`, so it is not the report of a reconcile: save the reply of {\"reconcile\": {}}"
@@ -396,6 +398,8 @@ pub(crate) mod tests {
     fn a_report_of_this_version_is_read_and_judged() {
         let report = SavedReport::read(&text(34)).unwrap();
         assert_eq!(report.judgement(), Judgement::Gap);
+        let wrapped = format!(r#"{{"report": {}, "calls": 1}}"#, text(34));
+        assert!(SavedReport::read(&wrapped).is_ok());
         let headline = "3365 of 3366 accounts × Regions are protected by GuardDuty; 1 are not.";
         assert_eq!(report.headline(), headline);
         let (region, account) = report.open().next().unwrap();
