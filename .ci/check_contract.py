@@ -127,6 +127,7 @@ LACKING = {
     ("SendMessageBatch", "Failed"): "the same",
     ("ChangeMessageVisibilityBatch", "Successful"): "the same. ASSUMED for this operation",
     ("ChangeMessageVisibilityBatch", "Failed"): "the same",
+    ("GetMemberDetectors", "MemberDataSourceConfigurations"): "the model has 1 to 50 of them. ASSUMED: without one the list is left out",
 }
 
 UNKNOWN = {"UnknownOperationException"}
@@ -265,6 +266,8 @@ def examples(contract):
         ("guardduty", "ListMembers"): lambda: detector,
         ("guardduty", "StartMonitoringMembers"): lambda: {**detector, "AccountIds": [one]},
         ("guardduty", "DescribeOrganizationConfiguration"): lambda: detector,
+        ("guardduty", "GetMemberDetectors"): lambda: {**detector, "AccountIds": [one]},
+        ("guardduty", "GetOrganizationStatistics"): dict,
         ("organizations", "DescribeAccount"): lambda: {"AccountId": one},
         ("organizations", "ListAccounts"): dict,
         ("account", "ListRegions"): dict,
@@ -328,14 +331,15 @@ def check_members(contract, operation, shape, example):
 
 def check_cases(contract, operation, shape, example):
     """What the models do not say: names of things that do not exist, a Region that is off, a body cut off."""
-    for name in shape.members:
+    members = shape.members if shape else {}
+    for name in members:
         if code := NAMES.get((operation[0], name)):
             params = {**example(), name: "9" * 12}
             contract.check("names of nothing", operation, params, f"a made-up {name}", {code})
     if operation[0] == "guardduty":
         off = {"region": "af-south-1", "codes": {"UnrecognizedClientException"}}
         contract.check("Regions not switched on", operation, example(), "a Region not switched on", **off)
-    if not all(location(member) for member in shape.members.values()):
+    if not all(location(member) for member in members.values()):
         cut = {"patch": lambda body: body[:-1] + b",", "codes": {"SerializationException"}}
         contract.check("bodies cut off", operation, example(), "half a body", **cut)
 

@@ -57,6 +57,8 @@ def edges(name, shape, limits, value):
 
 def walk(shape, value, path=()):
     """Everything below an input shape: path, name, shape, whether it is required, the value in the example."""
+    if shape is None:  # an operation without input
+        return
     if shape.type_name == "structure":
         for name, member in shape.members.items():
             here = value.get(name) if value else None

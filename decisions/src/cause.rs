@@ -100,6 +100,12 @@ impl Found {
         self.enrolled.get(index).is_some_and(|enrolled| *enrolled)
     }
 
+    /// Whether the account with this index was `Enabled`, or is now.
+    #[must_use]
+    pub fn is_protected(&self, index: usize) -> bool {
+        self.memberships.get(index) == Some(&Membership::Enabled) || self.is_enrolled(index)
+    }
+
     /// The cause for the account with this index, unless it was `Enabled`.
     #[must_use]
     pub fn cause(&self, index: usize, account: &Expected, now: Timestamp) -> Option<Cause> {

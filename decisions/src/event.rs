@@ -46,6 +46,9 @@ pub struct Reconcile {
     /// Only compare: no call that changes anything is made.
     #[serde(default)]
     pub dry_run: bool,
+    /// Read the protection plans of each member too: a call more for each 50 of them.
+    #[serde(default)]
+    pub plans: bool,
 }
 
 /// Accounts to enroll in every Region: those of an event, or of an operator's call.
@@ -168,9 +171,10 @@ fn operator_call(
     Ok(new)
 }
 
-/// `{"reconcile": {"dryRun": true}}` and nothing else.
+/// `{"reconcile": {"dryRun": true, "plans": true}}` and nothing else.
 fn reconcile(event: &Map<String, Value>, request: &Value) -> Result<Reconcile, InvalidEvent> {
-    let expected = "expected {\"reconcile\": {}} or {\"reconcile\": {\"dryRun\": true}}";
+    let expected =
+        "expected {\"reconcile\": {}}, in it at most \"dryRun\" and \"plans\", true or false";
     if event.len() > 1 {
         return Err(InvalidEvent(format!("a reconcile takes nothing else; {expected}")));
     }

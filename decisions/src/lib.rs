@@ -26,6 +26,7 @@ pub mod message;
 pub mod operation;
 pub mod outcome;
 pub mod pair;
+pub mod plans;
 pub mod queued_pair;
 pub mod reason;
 pub mod redacted;

@@ -25,7 +25,8 @@ macro_rules! operations {
 operations! {
     Account { ListRegions }
     GuardDuty {
-        CreateMembers, DescribeOrganizationConfiguration, GetMembers, ListDetectors, ListMembers, StartMonitoringMembers
+        CreateMembers, DescribeOrganizationConfiguration, GetMemberDetectors, GetMembers, GetOrganizationStatistics,
+        ListDetectors, ListMembers, StartMonitoringMembers
     }
     Organizations { DescribeAccount, ListAccounts }
     Sqs { ChangeMessageVisibilityBatch, SendMessageBatch }

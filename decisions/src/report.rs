@@ -1,7 +1,7 @@
 //! What a reconcile found and did, for a person, a metric, and an auditor: counts by Region, and the accounts up to a
 //! limit.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,6 +11,7 @@ use crate::account::AccountId;
 use crate::cause::{Cause, Verdict};
 use crate::membership::{Membership, left_suspended};
 use crate::outcome::Outcome;
+use crate::plans::{PlanName, Plans, PlansOfMembers, Statistics};
 use crate::reason::Reason;
 use crate::redacted::Redacted;
 use crate::region::Region;
@@ -62,6 +63,8 @@ pub struct Report {
     pub accounts_of_unknown_state: usize,
     /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
     pub throttled: usize,
+    /// Protection plans whose setting is not the same in all Regions that have them.
+    pub plans_that_differ: BTreeSet<PlanName>,
     /// Why the accounts or the Regions could not be listed, so that nothing was compared.
     pub blocked: Option<Blocked>,
     /// Each Region's part.
@@ -103,6 +106,14 @@ pub struct RegionReport {
     pub auto_enable: Option<String>,
     /// Whether GuardDuty takes no more members.
     pub member_account_limit_reached: Option<bool>,
+    /// The protection plans: the organization's setting, and how many accounts have them on.
+    pub plans: Plans,
+    /// GuardDuty's own count of accounts. `None` if it was not read.
+    pub statistics: Option<Statistics>,
+    /// Why not.
+    pub statistics_blocked: Option<Blocked>,
+    /// How the plans of each member stand to the organization's setting, if that was asked for.
+    pub plans_of_members: Option<PlansOfMembers>,
     /// The first accounts that are not `Enabled`.
     pub accounts: Vec<AccountReport>,
     /// The first of those members.
@@ -155,6 +166,7 @@ impl Report {
             missed_accounts: Vec::new(),
             accounts_of_unknown_state: 0,
             throttled: 0,
+            plans_that_differ: BTreeSet::new(),
             blocked: None,
             regions: BTreeMap::new(),
         }
@@ -173,6 +185,7 @@ impl Report {
     /// Takes each Region's part, and so knows the gap.
     pub fn compared(&mut self, regions: BTreeMap<Region, RegionReport>) {
         self.gap = Some(regions.values().map(RegionReport::gap).sum());
+        self.plans_that_differ = Plans::that_differ(regions.values().map(|region| &region.plans));
         self.regions = regions;
     }
 

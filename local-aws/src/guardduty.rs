@@ -25,6 +25,18 @@ const MEMBER_LIMIT: usize = 50_000;
 /// Addresses, one a line behind a heading: whether GuardDuty accepts or refuses it, the address, and who says so.
 pub const ADDRESSES: &str = include_str!("../facts/addresses.tsv");
 
+/// The protection plans that an organization can have (service model, `OrgFeature`), without the older name of runtime
+/// monitoring.
+const PLANS: [&str; 7] = [
+    "AI_PROTECTION",
+    "EBS_MALWARE_PROTECTION",
+    "EKS_AUDIT_LOGS",
+    "LAMBDA_NETWORK_LOGS",
+    "RDS_LOGIN_EVENTS",
+    "RUNTIME_MONITORING",
+    "S3_DATA_EVENTS",
+];
+
 const INVALID_VALUE: &str = "The request is rejected because an invalid or out-of-range value is specified as an input parameter.";
 const NOT_OWNED: &str =
     "The request is rejected because the input detectorId is not owned by the current account.";
@@ -75,6 +87,13 @@ pub struct GuardDuty {
     pub list_lag: Duration,
     /// How much longer `CreateMembers` takes for each account that it names. ASSUMED.
     pub create_latency_per_account: Duration,
+    /// The organization's setting of each protection plan: `NEW`, `ALL` or `NONE`. ASSUMED: a member has a plan on unless
+    /// this is `NONE`.
+    pub plans: BTreeMap<&'static str, &'static str>,
+    /// Members whose status of a plan is another one.
+    pub plans_of_members: BTreeMap<(String, &'static str), &'static str>,
+    /// Whether an Organizations policy manages the plans of members.
+    pub plans_managed_by_policy: bool,
     /// Whether a service control policy denies every call.
     pub denied: bool,
     /// Each member that `CreateMembers` named although it was Enabled, which might have changed its configuration: how long
@@ -110,6 +129,9 @@ impl GuardDuty {
             final_status: Cow::Borrowed("Enabled"),
             list_lag: Duration::from_secs(1),
             create_latency_per_account: Duration::from_millis(20),
+            plans: PLANS.into_iter().map(|name| (name, "NEW")).collect(),
+            plans_of_members: BTreeMap::new(),
+            plans_managed_by_policy: false,
             denied: false,
             touched_enabled: Vec::new(),
         }
@@ -183,12 +205,16 @@ impl GuardDuty {
             one_page(input)?;
             return Ok(json!({ "detectorIds": self.detector_id.iter().collect::<Vec<_>>() }));
         }
+        if operation == "GetOrganizationStatistics" {
+            return self.get_organization_statistics(around);
+        }
         let detector = input.string("detectorId")?;
         if detector.is_none() || detector != self.detector_id.as_deref() {
             return Err(bad_request(NOT_OWNED));
         }
         match operation {
             "CreateMembers" => self.create_members(around, input),
+            "GetMemberDetectors" => self.get_member_detectors(around, input),
             "GetMembers" => self.get_members(around, input),
             "ListMembers" => self.list_members(around, input),
             "StartMonitoringMembers" => self.start_monitoring_members(around, input),
@@ -346,8 +372,79 @@ impl GuardDuty {
             "autoEnable": self.auto_enable != "NONE",
             "autoEnableOrganizationMembers": self.auto_enable,
             "memberAccountLimitReached": associated >= self.member_limit,
-            "features": [],
+            "features": self.plans.iter().map(|(name, setting)| json!({ "name": name, "autoEnable": setting }))
+                .collect::<Vec<_>>(),
         }))
+    }
+
+    /// The status of a plan of a member.
+    fn plan_of(&self, id: &str, plan: &'static str) -> &'static str {
+        let by_setting = match self.plans.get(plan) {
+            None | Some(&"NONE") => "DISABLED",
+            Some(_) => "ENABLED",
+        };
+        self.plans_of_members.get(&(id.to_owned(), plan)).copied().unwrap_or(by_setting)
+    }
+
+    fn get_member_detectors(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
+        let (mut members, mut unprocessed) = (Vec::new(), Vec::new());
+        for id in account_ids(input)? {
+            match (around.unprocessed.text(&id), self.members.contains_key(&id)) {
+                (Some(text), _) => unprocessed.push((id, text.to_owned())),
+                (None, false) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
+                (None, true) => {
+                    let policy = self.plans_managed_by_policy.then_some("GUARDDUTY_POLICY");
+                    let feature = |plan: &&'static str| {
+                        let mut feature =
+                            json!({ "name": plan, "status": self.plan_of(&id, plan) });
+                        if let (Some(policy), Some(feature)) = (policy, feature.as_object_mut()) {
+                            feature.insert("managedBy".to_owned(), json!(policy));
+                        }
+                        feature
+                    };
+                    let features: Vec<_> = self.plans.keys().map(feature).collect();
+                    // Out of date, but the service model requires it.
+                    let on = json!({ "status": "ENABLED" });
+                    let data_sources =
+                        json!({ "cloudTrail": on, "dnsLogs": on, "flowLogs": on, "s3Logs": on });
+                    members.push(
+                        json!({ "accountId": id, "dataSources": data_sources, "features": features }),
+                    );
+                }
+            }
+        }
+        // ASSUMED: the model has 1 to 50 of them, so without one the list is left out.
+        let members = Some(members).filter(|members| !members.is_empty());
+        Ok(json!({ "members": members, "unprocessedAccounts": show_unprocessed(unprocessed) }))
+    }
+
+    /// ASSUMED: what each count counts, after its name; that the administrator is not among the members.
+    fn get_organization_statistics(&self, around: &Surroundings) -> Result<Value, Refusal> {
+        if !self.is_administrator {
+            return Err(bad_request(NOT_DELEGATED));
+        }
+        let accounts = &around.organization.accounts;
+        let associated = self.members.iter().filter(|(_, member)| member.is_associated());
+        let enabled: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.enabled_since(around.now).is_some())
+            .map(|(id, _)| id)
+            .collect();
+        let count = |plan: &&'static str| {
+            let on = enabled.iter().filter(|id| self.plan_of(id, plan) == "ENABLED").count();
+            json!({ "name": plan, "enabledAccountsCount": on })
+        };
+        Ok(json!({ "organizationDetails": {
+            "updatedAt": around.epoch.seconds(around.now),
+            "organizationStatistics": {
+                "totalAccountsCount": accounts.len(),
+                "memberAccountsCount": associated.count(),
+                "activeAccountsCount": accounts.values().filter(|account| account.is_active()).count(),
+                "enabledAccountsCount": enabled.len(),
+                "countByFeature": self.plans.keys().map(count).collect::<Vec<_>>(),
+            },
+        } }))
     }
 }
 

@@ -12,13 +12,15 @@ use crate::input::Input;
 use crate::refusal::Refusal;
 
 /// Every operation there is: its service, its name, and in REST its method and path, where `*` is the detector.
-pub(crate) const OPERATIONS: [(Service, &str, &str); 14] = [
+pub(crate) const OPERATIONS: [(Service, &str, &str); 16] = [
     (Service::GuardDuty, "ListDetectors", "GET detector"),
     (Service::GuardDuty, "CreateMembers", "POST detector/*/member"),
     (Service::GuardDuty, "GetMembers", "POST detector/*/member/get"),
     (Service::GuardDuty, "ListMembers", "GET detector/*/member"),
     (Service::GuardDuty, "StartMonitoringMembers", "POST detector/*/member/start"),
     (Service::GuardDuty, "DescribeOrganizationConfiguration", "GET detector/*/admin"),
+    (Service::GuardDuty, "GetMemberDetectors", "POST detector/*/member/detector/get"),
+    (Service::GuardDuty, "GetOrganizationStatistics", "GET organization/statistics"),
     (Service::Organizations, "DescribeAccount", ""),
     (Service::Organizations, "ListAccounts", ""),
     (Service::Account, "ListRegions", "POST listRegions"),
@@ -88,7 +90,9 @@ impl Inquiry {
         })?;
         let path = request.uri().path().split('/');
         let mut path: Vec<_> = path.filter(|part| !part.is_empty()).collect();
-        let detector = path.get_mut(1).map(|part| std::mem::replace(part, "*"));
+        let is_of_detector = path.first() == Some(&"detector");
+        let detector = path.get_mut(1).filter(|_| is_of_detector);
+        let detector = detector.map(|part| std::mem::replace(part, "*"));
         let route = format!("{} {}", request.method(), path.join("/"));
         let target = request.headers().get("x-amz-target");
         let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();

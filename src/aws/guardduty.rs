@@ -14,7 +14,10 @@ use aws_sdk_guardduty::config::retry::{ClassifyRetry, RetryAction, RetryPartitio
 use aws_sdk_guardduty::config::timeout::TimeoutConfig;
 use aws_sdk_guardduty::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_guardduty::error::BoxError;
-use aws_sdk_guardduty::types::{AccountDetail, Member, UnprocessedAccount};
+use aws_sdk_guardduty::types::{
+    AccountDetail, FeatureStatus, ManagedBy, Member, MemberDataSourceConfiguration, OrgFeature,
+    OrgFeatureAdditionalConfiguration, OrgFeatureStatus, OrganizationDetails, UnprocessedAccount,
+};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 use decisions::account::{AccountId, Email};
@@ -22,6 +25,7 @@ use decisions::call_error::{CallError, Failure};
 use decisions::classify;
 use decisions::enrollment::Answer;
 use decisions::operation::Operation;
+use decisions::plans::{MemberPlans, PlanName, Plans, Statistics};
 use decisions::reason::Reason;
 use decisions::redacted::Redacted;
 use decisions::region::Region;
@@ -84,6 +88,8 @@ pub(crate) struct OrganizationSettings {
     pub(crate) auto_enable: Option<String>,
     /// `memberAccountLimitReached`.
     pub(crate) member_limit_reached: Option<bool>,
+    /// `features`: the setting of each protection plan.
+    pub(crate) plans: Plans,
 }
 
 impl RegionalGuardDuty {
@@ -173,10 +179,72 @@ impl RegionalGuardDuty {
             let reply = call.detector_id(detector_id).send().await;
             let reply = reply.map_err(|error| error::failure(&error))?;
             let auto_enable = reply.auto_enable_organization_members();
+            let mut plans = Plans::default();
+            for plan in reply.features() {
+                let Some(name) = plan.name().map(OrgFeature::as_str) else { continue };
+                let setting = plan.auto_enable().map(OrgFeatureStatus::as_str);
+                plans.set(PlanName::new(name, None), setting);
+                for part in plan.additional_configuration() {
+                    let part_name = part.name().map(OrgFeatureAdditionalConfiguration::as_str);
+                    let setting = part.auto_enable().map(OrgFeatureStatus::as_str);
+                    plans.set(PlanName::new(name, part_name), setting);
+                }
+            }
             Ok(OrganizationSettings {
+                plans,
                 auto_enable: auto_enable.map(|name| Redacted::new(name.as_str()).to_string()),
                 member_limit_reached: reply.member_account_limit_reached(),
             })
+        })
+        .await
+    }
+
+    /// `GetOrganizationStatistics`: how many accounts GuardDuty counts, and how many have each plan on, which is added to
+    /// `plans`.
+    ///
+    /// # Errors
+    /// If there was no answer.
+    pub(crate) async fn get_organization_statistics(
+        &self,
+        plans: &mut Plans,
+    ) -> Result<Statistics, CallError> {
+        let reply = self.client.get_organization_statistics().send().await;
+        let failed = |failure| self.failed(Operation::GetOrganizationStatistics, None, failure);
+        let reply = reply.map_err(|error| failed(error::failure(&error)))?;
+        let details = reply.organization_details();
+        let Some(counts) = details.and_then(OrganizationDetails::organization_statistics) else {
+            return Err(failed(Failure::no_answer("the answer has no organizationStatistics")));
+        };
+        for plan in counts.count_by_feature() {
+            let Some(name) = plan.name().map(OrgFeature::as_str) else { continue };
+            plans.count(PlanName::new(name, None), number(plan.enabled_accounts_count()));
+            for part in plan.additional_configuration() {
+                let part_name = part.name().map(OrgFeatureAdditionalConfiguration::as_str);
+                plans.count(PlanName::new(name, part_name), number(part.enabled_accounts_count()));
+            }
+        }
+        Ok(Statistics {
+            total_accounts: number(counts.total_accounts_count()),
+            member_accounts: number(counts.member_accounts_count()),
+            active_accounts: number(counts.active_accounts_count()),
+            enabled_accounts: number(counts.enabled_accounts_count()),
+        })
+    }
+
+    /// `GetMemberDetectors` for up to 50 members: the plans of each. A member that is not in the answer is not known.
+    ///
+    /// # Errors
+    /// If there was no answer.
+    pub(crate) async fn get_member_detectors(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<BTreeMap<AccountId, MemberPlans>, CallError> {
+        self.at_detector(Operation::GetMemberDetectors, async |detector_id| {
+            let call = self.client.get_member_detectors().detector_id(detector_id);
+            let reply = call.set_account_ids(Some(ids(accounts))).send().await;
+            let reply = reply.map_err(|error| error::failure(&error))?;
+            let members = reply.member_data_source_configurations().iter();
+            Ok(members.filter_map(member_plans).collect())
         })
         .await
     }
@@ -329,7 +397,9 @@ impl Intercept for WholeAnswer {
 /// The members that an answer must have: required in the service model or, for `ListMembers`, assumed.
 fn required(operation: &str) -> &'static [&'static str] {
     match operation {
-        "CreateMembers" | "StartMonitoringMembers" => &["unprocessedAccounts"],
+        "CreateMembers" | "GetMemberDetectors" | "StartMonitoringMembers" => {
+            &["unprocessedAccounts"]
+        }
         "DescribeOrganizationConfiguration" => &["memberAccountLimitReached"],
         "GetMembers" => &["members", "unprocessedAccounts"],
         "ListDetectors" => &["detectorIds"],
@@ -357,6 +427,27 @@ fn is_detector_id(text: &str) -> bool {
 
 fn ids(accounts: &[AccountId]) -> Vec<String> {
     accounts.iter().map(ToString::to_string).collect()
+}
+
+/// A count; what is below zero is none.
+fn number(count: Option<i32>) -> Option<u32> {
+    count.and_then(|count| u32::try_from(count).ok())
+}
+
+fn member_plans(member: &MemberDataSourceConfiguration) -> Option<(AccountId, MemberPlans)> {
+    let mut plans = MemberPlans::default();
+    for plan in member.features() {
+        let Some(name) = plan.name().map(OrgFeature::as_str) else { continue };
+        let managed_by = plan.managed_by().map(ManagedBy::as_str);
+        let status = plan.status().map(FeatureStatus::as_str);
+        plans.set(PlanName::new(name, None), status, managed_by);
+        for part in plan.additional_configuration() {
+            let part_name = part.name().map(OrgFeatureAdditionalConfiguration::as_str);
+            let status = part.status().map(FeatureStatus::as_str);
+            plans.set(PlanName::new(name, part_name), status, managed_by);
+        }
+    }
+    Some((member.account_id()?.parse().ok()?, plans))
 }
 
 fn statuses(members: &[Member]) -> impl Iterator<Item = (AccountId, String)> {

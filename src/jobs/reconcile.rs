@@ -19,13 +19,15 @@ use decisions::ledger::Entry;
 use decisions::membership::{Membership, left_suspended};
 use decisions::operation::Operation;
 use decisions::outcome::Outcome;
+use decisions::plans::PlansOfMembers;
 use decisions::reason::{Reason, Scope};
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
-use decisions::roster::Roster;
+use decisions::roster::{Expected, Roster};
 use decisions::status::Status;
 use decisions::timestamp::{Timestamp, rotation};
 use futures_util::future::join_all;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use crate::aws::error;
@@ -64,6 +66,7 @@ pub(crate) async fn run(
                     roster: &roster,
                     guardduty: &guardduty.in_region(region),
                     dry_run: request.dry_run,
+                    reads_plans: request.plans,
                     found: None,
                     report_started: report.started_at,
                     report: RegionReport::default(),
@@ -153,6 +156,8 @@ struct RegionPart<'a> {
     roster: &'a Roster,
     guardduty: &'a RegionalGuardDuty,
     dry_run: bool,
+    /// Whether the plans of each member are asked for.
+    reads_plans: bool,
     report_started: Timestamp,
     /// What was found, once the Region is compared.
     found: Option<Found>,
@@ -190,6 +195,12 @@ impl RegionPart<'_> {
         let mut pending = Vec::new();
         let closed = self.close_gap(missing, &mut pending, cutoff).await;
         self.look_again(pending, cutoff).await;
+        // Last of all, so that no account waits for it.
+        let statistics = timeout_at(cutoff, self.read_statistics()).await;
+        self.report.statistics_blocked = self.why_not(statistics);
+        if self.reads_plans {
+            self.read_plans_of_members(until, cutoff).await;
+        }
         closed
     }
 
@@ -219,7 +230,54 @@ impl RegionPart<'_> {
         let settings = limiter.call(&mut self.report.throttled, until, describe).await?;
         self.report.auto_enable = settings.auto_enable;
         self.report.member_account_limit_reached = settings.member_limit_reached;
+        self.report.plans = settings.plans;
         Ok(())
+    }
+
+    /// Reads what GuardDuty itself counts: another witness of the number of members, and the plans that are on.
+    async fn read_statistics(&mut self) -> Result<(), CallError> {
+        let plans = &mut self.report.plans;
+        self.report.statistics = Some(self.guardduty.get_organization_statistics(plans).await?);
+        Ok(())
+    }
+
+    /// Reads the plans of each enabled member, 50 at a time.
+    async fn read_plans_of_members(&mut self, until: Instant, cutoff: Instant) {
+        let mut limiter = RateLimiter::of(self.configuration.list_members_per_second);
+        let is_read = |(index, account): &(usize, &Expected)| {
+            let found = self.found.as_ref();
+            found.is_some_and(|found| found.is_protected(*index))
+                && !self.configuration.exclusions.names_in(account.id, self.region)
+        };
+        let expected = self.roster.expected().iter().enumerate();
+        let members: Vec<_> = expected.filter(is_read).map(|(_, account)| account.id).collect();
+        let mut of_members = PlansOfMembers::default();
+        for ids in members.chunks(MAX_ACCOUNTS_PER_CALL) {
+            let read = async || self.guardduty.get_member_detectors(ids).await;
+            let call = limiter.call(&mut self.report.throttled, until, read);
+            match timeout_at(cutoff, call).await {
+                Ok(Ok(found)) => {
+                    for (id, member) in found.iter().filter(|(id, _)| ids.contains(id)) {
+                        of_members.count(&self.report.plans, *id, member);
+                    }
+                }
+                failed => {
+                    of_members.blocked = self.why_not(failed);
+                    break;
+                }
+            }
+        }
+        of_members.unread = members.len().saturating_sub(of_members.read);
+        self.report.plans_of_members = Some(of_members);
+    }
+
+    /// What kept something from being read.
+    fn why_not<T>(&self, read: Result<Result<T, CallError>, Elapsed>) -> Option<Blocked> {
+        match read {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(Blocked::by(&self.rules.failed(&error))),
+            Err(_) => Some(Blocked::by(&late())),
+        }
     }
 
     /// Reads the Region's members page by page, and keeps no page. Counts the enabled members and the stale ones.

@@ -448,7 +448,7 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let faults = prop::collection::vec(
         (
-            select([OPERATIONS, RECONCILE_OPERATIONS].concat()).prop_map(str::to_owned),
+            select([&OPERATIONS[..], &RECONCILE_OPERATIONS].concat()).prop_map(str::to_owned),
             1..4_usize,
             kinds,
         ),

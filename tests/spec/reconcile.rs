@@ -50,6 +50,10 @@ async fn reconcile(world: &World) -> Value {
     run(world, &json!({"reconcile": {}}), TIMEOUT).await
 }
 
+async fn reconcile_with_plans(world: &World) -> Value {
+    run(world, &json!({"reconcile": {"plans": true}}), TIMEOUT).await
+}
+
 async fn dry_run(world: &World) -> Value {
     run(world, &event("reconcile.json"), TIMEOUT).await
 }
@@ -318,13 +322,14 @@ async fn a_misspelt_request_is_refused_without_a_call() {
     for payload in [
         json!({"reconcile": {"dryrun": true}}),
         json!({"reconcile": {"dryRun": "yes"}}),
+        json!({"reconcile": {"plans": "all"}}),
         json!({"reconcile": true}),
         json!({"reconcile": null}),
         json!({"reconcile": {}, "dryRun": true}),
     ] {
         let world = World::new();
         let error = world.invoke(&payload).await.unwrap_err().to_string();
-        assert!(error.contains("{\"reconcile\": {\"dryRun\": true}}"), "{payload}: {error}");
+        assert!(error.contains("at most \"dryRun\" and \"plans\""), "{payload}: {error}");
         assert_eq!(world.all_calls(), 0);
     }
 }
@@ -340,6 +345,8 @@ async fn a_reconcile_makes_the_fewest_calls_that_pages_and_batches_allow() {
         ("ListAccounts", 6),
         ("ListMembers", 2),
         ("ListDetectors", 2),
+        ("DescribeOrganizationConfiguration", 2),
+        ("GetOrganizationStatistics", 2),
         // 119 accounts, 50 a call, asked before and after.
         ("CreateMembers", 6),
         ("GetMembers", 12),
@@ -350,7 +357,7 @@ async fn a_reconcile_makes_the_fewest_calls_that_pages_and_batches_allow() {
     reconcile(&world).await;
     assert_eq!(world.count("ListAccounts"), 6);
     assert_eq!(world.count("ListMembers"), 6);
-    assert_eq!(world.all_calls(), 1 + 6 + 2 + 2 + 6);
+    assert_eq!(world.all_calls(), 1 + 6 + 2 + 2 + 2 + 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -566,6 +573,66 @@ async fn two_runs_at_once_both_end_with_everyone_enabled() {
     assert!(world.is_enabled_everywhere(&id(199)));
 }
 
+// Protection plans: read, never changed.
+
+#[tokio::test(start_paused = true)]
+async fn the_plans_of_each_region_are_reported_with_how_many_have_them_on_and_where_they_differ() {
+    let world = world_with(3, 2);
+    world.region(HERE).sets_plan("S3_DATA_EVENTS", "NONE");
+    let report = reconcile(&world).await;
+    assert_eq!(report["plansThatDiffer"], json!(["S3_DATA_EVENTS"]));
+    let region = &report["regions"][HERE];
+    assert_eq!(
+        region["plans"]["S3_DATA_EVENTS"],
+        json!({"autoEnable": "NONE", "enabledAccounts": 0})
+    );
+    let members = region["enabled"].as_u64().unwrap() + region["enrolled"].as_u64().unwrap();
+    assert_eq!(region["statistics"]["memberAccounts"], json!(members));
+    assert_eq!(pick(region, ["statisticsBlocked", "plansOfMembers"]), json!([null, null]));
+    assert_eq!(world.count("GetOrganizationStatistics"), 2);
+    assert_eq!(world.count("GetMemberDetectors"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_whose_plans_are_not_as_the_organization_says_are_named_on_demand() {
+    let world = world_with(120, 2);
+    let here = world.region(HERE);
+    here.sets_plan("S3_DATA_EVENTS", "ALL");
+    here.sets_plan_of(&id(7), "S3_DATA_EVENTS", "DISABLED");
+    here.sets_plan_of(&id(8), "RDS_LOGIN_EVENTS", "DISABLED");
+    here.has_a_policy();
+    let report = reconcile_with_plans(&world).await;
+    let of_members = &report["regions"][HERE]["plansOfMembers"];
+    let named = json!([{
+        "accountId": id(7), "plans": {"S3_DATA_EVENTS": "DISABLED"}, "managedByPolicy": true
+    }]);
+    assert_eq!(pick(of_members, ["differing", "unread", "blocked"]), json!([1, 0, null]));
+    assert_eq!(of_members["accounts"], named);
+    assert_eq!(of_members["read"], of_members["managedByPolicy"]);
+    assert_eq!(report["regions"][REGIONS[1]]["plansOfMembers"]["differing"], 0);
+    assert_eq!(world.count("GetMemberDetectors"), 3 * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plans_that_cannot_be_read_are_said_and_make_no_gap() {
+    for operation in ["GetOrganizationStatistics", "GetMemberDetectors"] {
+        let world = world_with(3, 2);
+        let denied = error(403, "AccessDeniedException", "not authorized");
+        world.fault(Fault::always(operation, denied).in_region(HERE));
+        let report = reconcile_with_plans(&world).await;
+        assert_closed(&report);
+        let region = &report["regions"][HERE];
+        let blocked = if operation == "GetMemberDetectors" {
+            assert_eq!(region["plansOfMembers"]["read"], 0);
+            &region["plansOfMembers"]["blocked"]
+        } else {
+            assert_eq!(region["statistics"], Value::Null);
+            &region["statisticsBlocked"]
+        };
+        assert_eq!(blocked["reason"], "access-denied", "{operation}");
+    }
+}
+
 // Every operation with every fault. Several tests, because each takes a core for some seconds.
 
 /// A gap that takes every operation: accounts to create, and a suspended member to resume.
@@ -587,9 +654,9 @@ async fn run_matrix(world: impl Fn() -> World, when: impl Fn(Fault) -> Fault) {
             let fault = when(Fault::always(operation, kind));
             let world = world();
             world.fault(fault.clone());
-            reconcile(&world).await;
+            reconcile_with_plans(&world).await;
             world.faults_end();
-            let next = reconcile(&world).await;
+            let next = reconcile_with_plans(&world).await;
             let closed = pick(&next, ["complete", "gap"]);
             assert_eq!(closed, json!([true, 0]), "{fault:?}: {next}");
             assert_eq!(world.touched_members(), 0, "{fault:?}: an enabled member was touched");
@@ -602,7 +669,7 @@ async fn run_matrix(world: impl Fn() -> World, when: impl Fn(Fault) -> Fault) {
 #[tokio::test(start_paused = true)]
 async fn the_matrix_covers_every_kind_of_call_that_a_reconcile_makes() {
     let world = world_with_a_gap();
-    reconcile(&world).await;
+    reconcile_with_plans(&world).await;
     assert_eq!(world.operations(), RECONCILE_OPERATIONS.map(str::to_owned).into());
 }
 

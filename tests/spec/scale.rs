@@ -35,6 +35,7 @@ fn rates() -> BTreeMap<String, Rate> {
         rate("CreateMembers", 1.0, 1.0),
         rate("DescribeOrganizationConfiguration", 10.0, 10.0),
         rate("GetMembers", 10.0, 10.0),
+        rate("GetOrganizationStatistics", 10.0, 10.0),
         rate("ListDetectors", 10.0, 10.0),
         rate("ListMembers", 10.0, 10.0),
         rate("StartMonitoringMembers", 10.0, 10.0),
@@ -203,7 +204,7 @@ fn fewest(
         } else {
             (scale.accounts - enabled).div_ceil(50)
         };
-        fewest += 2 + pages + 3 * batches;
+        fewest += 3 + pages + 3 * batches;
     }
     fewest
 }

@@ -44,9 +44,11 @@ pub(crate) const OPERATIONS: [&str; 8] = [
 ];
 
 /// Every AWS operation that a reconcile makes; held in the same way.
-pub(crate) const RECONCILE_OPERATIONS: [&str; 8] = [
+pub(crate) const RECONCILE_OPERATIONS: [&str; 10] = [
     "CreateMembers",
     "DescribeOrganizationConfiguration",
+    "GetMemberDetectors",
+    "GetOrganizationStatistics",
     "GetMembers",
     "ListAccounts",
     "ListDetectors",
@@ -122,7 +124,7 @@ impl World {
     /// A world in which any job may be asked for.
     pub(crate) fn new_for_any_input() -> Self {
         let mut world = Self::new();
-        world.allowed = [OPERATIONS, RECONCILE_OPERATIONS].concat();
+        world.allowed = [&OPERATIONS[..], &RECONCILE_OPERATIONS].concat();
         world
     }
 
@@ -779,6 +781,22 @@ impl RegionOfWorld<'_> {
     /// What a new member ends as, instead of `Enabled`.
     pub(crate) fn new_members_end_as(&self, status: &str) {
         self.with(|guardduty| guardduty.final_status = status.to_owned().into());
+    }
+
+    /// The organization's setting of a protection plan.
+    pub(crate) fn sets_plan(&self, plan: &'static str, setting: &'static str) {
+        self.with(|guardduty| guardduty.plans.insert(plan, setting));
+    }
+
+    /// The status of a protection plan of a member.
+    pub(crate) fn sets_plan_of(&self, account: &str, plan: &'static str, status: &'static str) {
+        let key = (account.to_owned(), plan);
+        self.with(|guardduty| guardduty.plans_of_members.insert(key, status));
+    }
+
+    /// An Organizations policy manages the plans of members.
+    pub(crate) fn has_a_policy(&self) {
+        self.with(|guardduty| guardduty.plans_managed_by_policy = true);
     }
 
     /// A service control policy denies GuardDuty.

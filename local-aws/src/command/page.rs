@@ -1,5 +1,7 @@
 //! A saved report as one HTML page: nothing is loaded, no script runs, and shade is never the only sign.
 
+use std::collections::BTreeMap;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::saved_report::{Counts, Judgement, Region, SavedReport};
@@ -41,6 +43,7 @@ pub(crate) fn page(report: &SavedReport) -> String {
                 (blocks(report))
                 (open(report))
                 (causes(report))
+                (plans(report))
                 (exclusions(report))
             }
         }
@@ -205,6 +208,64 @@ fn causes(report: &SavedReport) -> Markup {
     }
 }
 
+/// Each plan's settings with the Regions that have them, and the members that differ if they were asked for.
+fn plans(report: &SavedReport) -> Markup {
+    let mut found: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
+    for (region, part) in &report.regions {
+        for (name, plan) in &part.plans {
+            let setting = plan.auto_enable.as_deref().unwrap_or("unknown");
+            let on =
+                plan.enabled_accounts.map_or_else(|| "?".to_owned(), |count| count.to_string());
+            let regions = found.entry(name).or_default().entry(setting).or_default();
+            regions.push(format!("{region} ({on})"));
+        }
+    }
+    let asked = report
+        .regions
+        .iter()
+        .filter_map(|(region, part)| Some((region, part.plans_of_members.as_ref()?)));
+    let asked: Vec<_> = asked.collect();
+    html! {
+        @if !found.is_empty() {
+            h2 { "Protection plans" }
+            p class="note" {
+                "The organization's setting for new members, with the Regions that have it. In brackets: accounts that have the "
+                "plan on, by GuardDuty's own statistics, which lag. An asterisk: the setting differs between Regions."
+            }
+            table {
+                thead { tr { th { "Plan" } th { "Setting" } th { "Regions" } } }
+                tbody {
+                    @for (name, settings) in &found {
+                        @for (setting, regions) in settings {
+                            tr {
+                                td { (name) @if report.plans_that_differ.iter().any(|other| other == name) { " *" } }
+                                td { (setting) } td { (regions.join(", ")) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @for (region, members) in &asked {
+            @if members.differing > 0 || members.unread > 0 {
+                p {
+                    "In " (region) ", " (members.differing) " of " (members.read) " members differ from the setting"
+                    @if members.unread > 0 { "; " (members.unread) " could not be read" } "."
+                }
+                ul {
+                    @for member in &members.accounts {
+                        li {
+                            (member.account_id) ":"
+                            @for (plan, status) in &member.plans { " " (plan) " " (status) }
+                            @if member.managed_by_policy { " (managed by a policy)" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn exclusions(report: &SavedReport) -> Markup {
     let skipped = report.regions.iter().filter(|(_, region)| !region.skipped.is_empty());
     let skipped: Vec<_> = skipped.collect();
@@ -237,6 +298,7 @@ mod tests {
             "99 of 99 protected",
             "98 of 99 protected",
             "email-rejected",
+            "S3_DATA_EVENTS *",
             "member-region-disabled 1",
             "000000000007",
         ] {

@@ -43,6 +43,7 @@ pub(crate) struct SavedReport {
     pub(crate) lost_protection: Option<usize>,
     pub(crate) missed_joins: Option<usize>,
     pub(crate) missed_accounts: Vec<String>,
+    pub(crate) plans_that_differ: Vec<String>,
     pub(crate) blocked: Option<Blocked>,
     pub(crate) regions: BTreeMap<String, Region>,
 }
@@ -64,7 +65,34 @@ pub(crate) struct Region {
     pub(crate) not_attempted: usize,
     pub(crate) stale: usize,
     pub(crate) auto_enable: Option<String>,
+    pub(crate) plans: BTreeMap<String, Plan>,
+    pub(crate) plans_of_members: Option<PlansOfMembers>,
     pub(crate) accounts: Vec<Account>,
+}
+
+/// A protection plan of the organization in a Region.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Plan {
+    pub(crate) auto_enable: Option<String>,
+    pub(crate) enabled_accounts: Option<u32>,
+}
+
+/// How the members of a Region stand to the organization's setting.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PlansOfMembers {
+    pub(crate) read: usize,
+    pub(crate) unread: usize,
+    pub(crate) differing: usize,
+    pub(crate) accounts: Vec<DifferingMember>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DifferingMember {
+    pub(crate) account_id: String,
+    pub(crate) plans: BTreeMap<String, String>,
+    pub(crate) managed_by_policy: bool,
 }
 
 /// Why something could not be compared.
@@ -265,6 +293,10 @@ impl fmt::Display for SavedReport {
         if !self.regions.is_empty() {
             write!(f, "\n{}", table(rows))?;
         }
+        if !self.plans_that_differ.is_empty() {
+            let names = self.plans_that_differ.join(", ");
+            writeln!(f, "\nProtection plans whose setting differs between Regions: {names}")?;
+        }
         for (place, blocked) in self.blocks() {
             let words =
                 blocked.result.as_ref().map(|words| format!(" ({words})")).unwrap_or_default();
@@ -357,6 +389,7 @@ pub(crate) mod tests {
     use decisions::account::AccountId;
     use decisions::membership::Membership;
     use decisions::outcome::Outcome;
+    use decisions::plans::PlanName;
     use decisions::region::{COMMERCIAL, Region as Name};
     use decisions::report::{RegionReport, Report};
     use decisions::timestamp::Timestamp;
@@ -382,6 +415,11 @@ pub(crate) mod tests {
             }
             part.count(id(8), &Outcome::because(Reason::MemberRegionDisabled));
             part.close(100);
+            part.plans.set(
+                PlanName::new("S3_DATA_EVENTS", None),
+                Some(if place == 0 { "NONE" } else { "ALL" }),
+            );
+            part.plans.count(PlanName::new("S3_DATA_EVENTS", None), Some(42));
             (Name::known(name).unwrap(), part)
         });
         let mut report = Report::new(
@@ -402,6 +440,8 @@ pub(crate) mod tests {
         assert!(SavedReport::read(&wrapped).is_ok());
         let headline = "3365 of 3366 accounts × Regions are protected by GuardDuty; 1 are not.";
         assert_eq!(report.headline(), headline);
+        assert_eq!(report.plans_that_differ, ["S3_DATA_EVENTS"]);
+        assert!(report.to_string().contains("differs between Regions: S3_DATA_EVENTS"));
         let (region, account) = report.open().next().unwrap();
         assert_eq!((region.as_str(), account.id.as_str()), (COMMERCIAL[0], "000000000007"));
         assert_eq!(account.remedy(), Reason::EmailRejected.remedy());
