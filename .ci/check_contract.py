@@ -78,6 +78,8 @@ DOCUMENTED = {
     ("guardduty", "AccountIds[]"): {"pattern": "^[0-9]+$"},
     # ASSUMED: the words; the model has no enum for this string.
     ("guardduty", "OnlyAssociated"): {"enum": ["true", "false", "TRUE", "False"]},
+    # Of the kinds of target that the model has, local-aws knows accounts.
+    ("organizations", "TargetId"): {"max": 12, "pattern": "^[0-9]{12}$"},
     ("sqs", "DelaySeconds"): {"min": 0, "max": 900},
     ("sqs", "VisibilityTimeout"): {"min": 0, "max": 43_200},
     ("sqs", "MaxNumberOfMessages"): {"min": 1, "max": 10},
@@ -97,6 +99,7 @@ NAMES = {
     ("guardduty", "NextToken"): "BadRequestException",
     ("organizations", "NextToken"): "InvalidInputException",
     ("organizations", "AccountId"): "AccountNotFoundException",
+    ("organizations", "TargetId"): "TargetNotFoundException",
     ("account", "NextToken"): "ValidationException",
     # Only the management account and a delegated administrator for Account Management may name an account.
     ("account", "AccountId"): "AccessDeniedException",
@@ -137,7 +140,7 @@ class Contract:
     """A running local-aws with botocore's clients of it; what was checked, and what was found."""
 
     def __init__(self, binary):
-        command = [str(binary), "serve", "--port", "0", "--latency", "0", "--enables-after", "0"]
+        command = [str(binary), "serve", "--port", "0", "--latency", "0", "--enables-after", "0", "--policy", "{}"]
         self.server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.variables = {}
         for line in self.server.stdout:
@@ -269,6 +272,7 @@ def examples(contract):
         ("guardduty", "GetMemberDetectors"): lambda: {**detector, "AccountIds": [one]},
         ("guardduty", "GetOrganizationStatistics"): dict,
         ("organizations", "DescribeAccount"): lambda: {"AccountId": one},
+        ("organizations", "DescribeEffectivePolicy"): lambda: {"PolicyType": "GUARDDUTY_POLICY"},
         ("organizations", "ListAccounts"): dict,
         ("account", "ListRegions"): dict,
         ("sqs", "SendMessageBatch"): lambda: batch,

@@ -27,6 +27,7 @@ pub mod operation;
 pub mod outcome;
 pub mod pair;
 pub mod plans;
+pub mod policy;
 pub mod queued_pair;
 pub mod reason;
 pub mod redacted;

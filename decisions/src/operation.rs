@@ -28,7 +28,7 @@ operations! {
         CreateMembers, DescribeOrganizationConfiguration, GetMemberDetectors, GetMembers, GetOrganizationStatistics,
         ListDetectors, ListMembers, StartMonitoringMembers
     }
-    Organizations { DescribeAccount, ListAccounts }
+    Organizations { DescribeAccount, DescribeEffectivePolicy, ListAccounts }
     Sqs { ChangeMessageVisibilityBatch, SendMessageBatch }
 }
 

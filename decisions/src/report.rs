@@ -12,6 +12,7 @@ use crate::cause::{Cause, Verdict};
 use crate::membership::{Membership, left_suspended};
 use crate::outcome::Outcome;
 use crate::plans::{PlanName, Plans, PlansOfMembers, Statistics};
+use crate::policy::EffectivePolicy;
 use crate::reason::Reason;
 use crate::redacted::Redacted;
 use crate::region::Region;
@@ -63,6 +64,9 @@ pub struct Report {
     pub accounts_of_unknown_state: usize,
     /// Pages of `ListAccounts` that were throttled beyond the SDK's own retries, and asked for again.
     pub throttled: usize,
+    /// The Organizations policy for GuardDuty in force for the administrator's own account. `None` if it was not asked for,
+    /// because nothing could be listed.
+    pub effective_policy: Option<EffectivePolicy>,
     /// Protection plans whose setting is not the same in all Regions that have them.
     pub plans_that_differ: BTreeSet<PlanName>,
     /// Why the accounts or the Regions could not be listed, so that nothing was compared.
@@ -166,6 +170,7 @@ impl Report {
             missed_accounts: Vec::new(),
             accounts_of_unknown_state: 0,
             throttled: 0,
+            effective_policy: None,
             plans_that_differ: BTreeSet::new(),
             blocked: None,
             regions: BTreeMap::new(),

@@ -24,6 +24,8 @@ pub struct Organization {
     pub management_account: String,
     /// Every account by its id.
     pub accounts: BTreeMap<String, Account>,
+    /// The content of the GuardDuty policy in force for the caller's account.
+    pub policy: Option<String>,
     /// Whether the caller's account is not a delegated administrator of any service: every call is refused.
     pub denies: bool,
 }
@@ -109,6 +111,7 @@ impl Organization {
         }
         match operation {
             "DescribeAccount" => self.describe_account(input),
+            "DescribeEffectivePolicy" => self.describe_effective_policy(input),
             _ => self.list_accounts(input),
         }
     }
@@ -125,6 +128,29 @@ impl Organization {
         Ok(json!({ "Account": self.show(id, account) }))
     }
 
+    /// Only of the caller's own account. ASSUMED: the answer is the same for each type, because only one is ever asked for.
+    fn describe_effective_policy(&self, input: &Input) -> Result<Value, Refusal> {
+        let kind = input.string("PolicyType")?.unwrap_or_default();
+        if !POLICY_TYPES.contains(&kind) {
+            return Err(invalid("You specified an invalid value."));
+        }
+        if let Some(target) = input.string("TargetId")? {
+            if !is_account_id(target) {
+                return Err(invalid("You specified an invalid value."));
+            }
+            let message = "We can't find the root, OU, or account that you specified.";
+            return Err(Refusal::new(400, "TargetNotFoundException", message));
+        }
+        let policy = self.policy.as_ref().ok_or_else(|| {
+            // ASSUMED: the text.
+            let message = "There is no effective policy of this type for the account.";
+            Refusal::new(400, "EffectivePolicyNotFoundException", message)
+        })?;
+        Ok(json!({ "EffectivePolicy": {
+            "PolicyContent": policy, "PolicyType": kind, "LastUpdatedTimestamp": 1_767_225_600,
+        } }))
+    }
+
     fn list_accounts(&self, input: &Input) -> Result<Value, Refusal> {
         let (size, token) = (input.integer("MaxResults")?, input.string("NextToken")?);
         let (size, after) = page::asked(size, token, PAGE, is_account_id)
@@ -136,6 +162,23 @@ impl Organization {
         Ok(json!({ "Accounts": shown, "NextToken": token }))
     }
 }
+
+/// The types of a policy that can be in force (service model, `EffectivePolicyType`).
+const POLICY_TYPES: [&str; 13] = [
+    "AISERVICES_OPT_OUT_POLICY",
+    "BACKUP_POLICY",
+    "BEDROCK_POLICY",
+    "CHATBOT_POLICY",
+    "DECLARATIVE_POLICY_EC2",
+    "GUARDDUTY_POLICY",
+    "INSPECTOR_POLICY",
+    "NETWORK_SECURITY_DIRECTOR_POLICY",
+    "S3_POLICY",
+    "SECURITYHUB_CSPM_POLICY",
+    "SECURITYHUB_POLICY",
+    "TAG_POLICY",
+    "UPGRADE_ROLLOUT_POLICY",
+];
 
 fn invalid(message: &str) -> Refusal {
     Refusal::new(400, "InvalidInputException", message)

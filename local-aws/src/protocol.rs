@@ -12,7 +12,7 @@ use crate::input::Input;
 use crate::refusal::Refusal;
 
 /// Every operation there is: its service, its name, and in REST its method and path, where `*` is the detector.
-pub(crate) const OPERATIONS: [(Service, &str, &str); 16] = [
+pub(crate) const OPERATIONS: [(Service, &str, &str); 17] = [
     (Service::GuardDuty, "ListDetectors", "GET detector"),
     (Service::GuardDuty, "CreateMembers", "POST detector/*/member"),
     (Service::GuardDuty, "GetMembers", "POST detector/*/member/get"),
@@ -22,6 +22,7 @@ pub(crate) const OPERATIONS: [(Service, &str, &str); 16] = [
     (Service::GuardDuty, "GetMemberDetectors", "POST detector/*/member/detector/get"),
     (Service::GuardDuty, "GetOrganizationStatistics", "GET organization/statistics"),
     (Service::Organizations, "DescribeAccount", ""),
+    (Service::Organizations, "DescribeEffectivePolicy", ""),
     (Service::Organizations, "ListAccounts", ""),
     (Service::Account, "ListRegions", "POST listRegions"),
     (Service::Sqs, "SendMessageBatch", ""),

@@ -31,6 +31,8 @@ pub struct Setup {
     pub accounts: Vec<(String, String)>,
     /// What GuardDuty is like in each Region; the detector is one of the Region's own.
     pub guardduty: GuardDuty,
+    /// The content of the GuardDuty policy in force for the administrator's account.
+    pub policy: Option<String>,
     /// How long every call takes.
     pub latency: Duration,
     /// What the wall clock shows at virtual time zero.
@@ -59,6 +61,7 @@ impl Default for Setup {
                 account(OTHER_ACCOUNT, "other-account"),
             ],
             guardduty: GuardDuty::new(""),
+            policy: None,
             latency: Duration::ZERO,
             epoch: Epoch::default(),
         }

@@ -58,6 +58,7 @@ impl State {
                 id: "o-exampleorgid".to_owned(),
                 management_account: setup.management_account.clone(),
                 accounts,
+                policy: setup.policy.clone(),
                 denies: false,
             },
             guardduty: setup

@@ -5,10 +5,12 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_organizations::Client;
 use aws_sdk_organizations::config::retry::RetryPartition;
+use aws_sdk_organizations::primitives::DateTime;
 use aws_sdk_organizations::types;
 use decisions::account::{Account, AccountId, Email, State};
 use decisions::call_error::{CallError, Failure};
 use decisions::operation::Operation;
+use decisions::policy::EffectivePolicy;
 use decisions::timestamp::Timestamp;
 
 use crate::aws::error;
@@ -40,6 +42,26 @@ impl Organizations {
         let reply = call.send().await.map_err(|e| failed(error::failure(&e)))?;
         let described = reply.account().map(account);
         described.ok_or_else(|| failed(Failure::no_answer("the answer has no account")))
+    }
+
+    /// `DescribeEffectivePolicy` for GuardDuty and the caller's own account.
+    pub(crate) async fn describe_effective_policy(&self) -> EffectivePolicy {
+        let failed = error::of(Operation::DescribeEffectivePolicy);
+        let kind = types::EffectivePolicyType::GuarddutyPolicy;
+        let reply = self.client.describe_effective_policy().policy_type(kind).send().await;
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => return EffectivePolicy::failed(&failed(error::failure(&error))),
+        };
+        let policy = reply.effective_policy();
+        match policy.and_then(|policy| Some((policy, policy.policy_content()?))) {
+            Some((policy, content)) => {
+                EffectivePolicy::saying(content, policy.last_updated_timestamp().and_then(moment))
+            }
+            None => {
+                EffectivePolicy::failed(&failed(Failure::no_answer("the answer has no policy")))
+            }
+        }
     }
 
     /// One page of `ListAccounts`, and the token of the next.
@@ -83,13 +105,18 @@ fn account(described: &types::Account) -> Account {
         Some("CLOSED") => State::Closed,
         other => State::Unknown(other.unwrap_or("none").to_owned()),
     };
-    let joined = described.joined_timestamp().and_then(|it| u64::try_from(it.secs()).ok());
     Account {
         state,
         email: described.email().and_then(Email::unmasked),
         paths: described.paths().to_vec(),
-        joined: joined.map(|seconds| Timestamp::since_1970(Duration::from_secs(seconds))),
+        joined: described.joined_timestamp().and_then(moment),
     }
+}
+
+/// A time of AWS; one before 1970 is none.
+fn moment(time: &DateTime) -> Option<Timestamp> {
+    let seconds = u64::try_from(time.secs()).ok()?;
+    Some(Timestamp::since_1970(Duration::from_secs(seconds)))
 }
 
 #[cfg(test)]

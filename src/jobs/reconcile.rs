@@ -20,6 +20,7 @@ use decisions::membership::{Membership, left_suspended};
 use decisions::operation::Operation;
 use decisions::outcome::Outcome;
 use decisions::plans::PlansOfMembers;
+use decisions::policy::EffectivePolicy;
 use decisions::reason::{Reason, Scope};
 use decisions::region::Region;
 use decisions::report::{Blocked, RegionReport, Report};
@@ -79,7 +80,12 @@ pub(crate) async fn run(
                 (region.clone(), part.report, part.found)
             });
             let (mut reports, mut found) = (BTreeMap::new(), BTreeMap::new());
-            for (region, report, compared) in join_all(parts).await {
+            let organizations = Organizations::new(aws);
+            let policy = timeout_at(cutoff, organizations.describe_effective_policy());
+            let (parts, policy) = tokio::join!(join_all(parts), policy);
+            report.effective_policy =
+                Some(policy.unwrap_or_else(|_| EffectivePolicy::unknown(&late())));
+            for (region, report, compared) in parts {
                 found.extend(compared.map(|compared| (region.clone(), compared)));
                 reports.insert(region, report);
             }

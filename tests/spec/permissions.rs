@@ -22,7 +22,7 @@ const BY_LAMBDA: [(&str, &str); 4] = [
 /// The IAM action of an operation (service authorization reference). A batch has no action of its own.
 fn action(operation: &str) -> String {
     let service = match operation {
-        "DescribeAccount" | "ListAccounts" => "organizations",
+        "DescribeAccount" | "DescribeEffectivePolicy" | "ListAccounts" => "organizations",
         "ListRegions" => "account",
         "SendMessageBatch" | "ChangeMessageVisibilityBatch" => "sqs",
         _ => "guardduty",

@@ -357,7 +357,7 @@ async fn a_reconcile_makes_the_fewest_calls_that_pages_and_batches_allow() {
     reconcile(&world).await;
     assert_eq!(world.count("ListAccounts"), 6);
     assert_eq!(world.count("ListMembers"), 6);
-    assert_eq!(world.all_calls(), 1 + 6 + 2 + 2 + 2 + 6);
+    assert_eq!(world.all_calls(), 1 + 1 + 6 + 2 + 2 + 2 + 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -631,6 +631,24 @@ async fn plans_that_cannot_be_read_are_said_and_make_no_gap() {
         };
         assert_eq!(blocked["reason"], "access-denied", "{operation}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_says_whether_an_organizations_policy_manages_guardduty() {
+    let world = world_with(1, 1);
+    let policy = reconcile(&world).await["effectivePolicy"].clone();
+    assert_eq!(pick(&policy, ["inForce", "content", "blocked"]), json!([false, null, null]));
+    let content = r#"{"guardduty": {"S3_DATA_EVENTS": "on"}}"#;
+    world.has_the_policy(content);
+    let policy = reconcile(&world).await["effectivePolicy"].clone();
+    assert_eq!(pick(&policy, ["inForce", "content"]), json!([true, content]));
+    assert_eq!(policy["lastUpdated"], "2026-01-01T00:00:00Z");
+    let denied = error(400, "AccessDeniedException", "not authorized");
+    world.fault(Fault::always("DescribeEffectivePolicy", denied));
+    let report = reconcile(&world).await;
+    assert_closed(&report);
+    assert_eq!(report["effectivePolicy"]["inForce"], Value::Null);
+    assert_eq!(report["effectivePolicy"]["blocked"]["reason"], "access-denied");
 }
 
 // Every operation with every fault. Several tests, because each takes a core for some seconds.

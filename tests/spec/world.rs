@@ -44,8 +44,9 @@ pub(crate) const OPERATIONS: [&str; 8] = [
 ];
 
 /// Every AWS operation that a reconcile makes; held in the same way.
-pub(crate) const RECONCILE_OPERATIONS: [&str; 10] = [
+pub(crate) const RECONCILE_OPERATIONS: [&str; 11] = [
     "CreateMembers",
+    "DescribeEffectivePolicy",
     "DescribeOrganizationConfiguration",
     "GetMemberDetectors",
     "GetOrganizationStatistics",
@@ -495,6 +496,11 @@ impl World {
             member.is_some_and(|member| member.status(now) == "Enabled")
         });
         enabled.map(|(region, _)| region.clone()).collect()
+    }
+
+    /// The Organizations policy for GuardDuty that is in force.
+    pub(crate) fn has_the_policy(&self, content: &str) {
+        self.cloud.lock().organization.policy = Some(content.to_owned());
     }
 
     /// The members that `CreateMembers` named although `GetMembers` could have said that they were enabled, in all Regions.

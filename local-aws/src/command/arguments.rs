@@ -217,6 +217,9 @@ pub(crate) struct CloudArguments {
     /// Which accounts GuardDuty makes members by itself: that of the sample events, which joins at the start, or all
     #[arg(long, value_name = "new|all", value_parser = ["new", "all"])]
     auto_enable: Option<String>,
+    /// The Organizations policy for GuardDuty that is in force, which a reconcile reports
+    #[arg(long, value_name = "JSON")]
+    policy: Option<String>,
 }
 
 /// How the function is run.
@@ -264,6 +267,7 @@ impl CloudArguments {
         Setup {
             regions: self.regions.clone(),
             guardduty,
+            policy: self.policy.clone(),
             latency: Duration::from_millis(self.latency),
             epoch: Epoch(since_1970),
             ..Setup::default()

@@ -14,7 +14,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .covered { border-color: var(--full); } .gap, .incomplete { border-color: var(--gap); border-style: double; border-width: 4px; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td, dd { overflow-wrap: anywhere; }
+td, dd { overflow-wrap: anywhere; } td:first-child { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { font-weight: 600; } dd { margin: 0; }
 svg { display: block; } .note { color: #444; }
 @media screen and (max-width: 48rem) { table { display: block; overflow-x: auto; } dl { grid-template-columns: 1fr; } }
@@ -71,6 +71,14 @@ fn scope(report: &SavedReport) -> Markup {
             dt { "Accounts of the organization" } dd { (unknown(report.accounts_listed)) }
             dt { "Accounts to protect" } dd { (unknown(report.accounts_expected)) }
             dt { "Regions" } dd { (report.regions.len()) }
+            dt { "Organizations policy for GuardDuty" }
+            dd {
+                @match report.effective_policy.as_ref().and_then(|policy| policy.in_force) {
+                    Some(true) => { "in force: auto-enable settings may not count" }
+                    Some(false) => { "none in force" }
+                    None => { "unknown" }
+                }
+            }
             dt { "Lost protection" } dd { (unknown(report.lost_protection)) " accounts × Regions" }
             dt { "Announced by no event" } dd { (unknown(report.missed_joins)) " accounts" }
         }

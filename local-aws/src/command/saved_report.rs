@@ -43,6 +43,7 @@ pub(crate) struct SavedReport {
     pub(crate) lost_protection: Option<usize>,
     pub(crate) missed_joins: Option<usize>,
     pub(crate) missed_accounts: Vec<String>,
+    pub(crate) effective_policy: Option<EffectivePolicy>,
     pub(crate) plans_that_differ: Vec<String>,
     pub(crate) blocked: Option<Blocked>,
     pub(crate) regions: BTreeMap<String, Region>,
@@ -68,6 +69,13 @@ pub(crate) struct Region {
     pub(crate) plans: BTreeMap<String, Plan>,
     pub(crate) plans_of_members: Option<PlansOfMembers>,
     pub(crate) accounts: Vec<Account>,
+}
+
+/// The Organizations policy for GuardDuty.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EffectivePolicy {
+    pub(crate) in_force: Option<bool>,
 }
 
 /// A protection plan of the organization in a Region.
