@@ -156,7 +156,7 @@ fn answer(payload: &str) -> Result<Value, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
-        let world = World::new_for_any_input();
+        let world = World::for_any_job(&Setup::default());
         let reply = world.invoke_raw(payload, TIMEOUT).await;
         for call in world.calls("CreateMembers") {
             for account in &call.accounts {

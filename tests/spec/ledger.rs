@@ -60,13 +60,17 @@ impl Lines {
         Self
     }
 
-    /// The lines of the ledger.
+    /// All lines.
     #[expect(clippy::unused_self, reason = "it lives as long as the lines are recorded")]
-    pub(crate) fn ledger(&self) -> Vec<Value> {
+    pub(crate) fn all(&self) -> Vec<Value> {
         let written = WRITTEN.with_borrow(|written| written.clone().unwrap_or_default());
-        let is_ledger = |line: &&[u8]| line.windows(8).any(|part| part == b"ledger: ");
-        let lines = written.split(|byte| *byte == b'\n').filter(is_ledger);
-        let lines = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let lines = written.split(|byte| *byte == b'\n');
+        lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).collect()
+    }
+
+    /// The lines of the ledger.
+    pub(crate) fn ledger(&self) -> Vec<Value> {
+        let lines = self.all().into_iter();
         lines.filter(|line| line["message"] == "ledger: what became of an account").collect()
     }
 

@@ -22,4 +22,5 @@ mod retry;
 mod scale;
 mod schedules;
 mod slow;
+mod week;
 mod world;

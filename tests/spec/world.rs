@@ -123,8 +123,8 @@ impl World {
     }
 
     /// A world in which any job may be asked for.
-    pub(crate) fn new_for_any_input() -> Self {
-        let mut world = Self::new();
+    pub(crate) fn for_any_job(setup: &Setup) -> Self {
+        let mut world = Self::of(setup, &[]);
         world.allowed = [&OPERATIONS[..], &RECONCILE_OPERATIONS].concat();
         world
     }
