@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ledger::Lines;
 use crate::world::{OPERATIONS, World, faults_of_any_call, operator, unprocessed};
 use local_aws::{ADMIN_ACCOUNT, Fault, MANAGEMENT_ACCOUNT, Setup};
 use proptest::prelude::*;
@@ -243,6 +244,7 @@ impl Schedule {
     }
 
     async fn run(&self) {
+        let lines = Lines::record();
         let mut world = self.world();
         let mut events: Vec<&Arrival> = self.events.iter().collect();
         events.sort_by_key(|event| event.at);
@@ -270,6 +272,30 @@ impl Schedule {
             world.shuffle(self.delivery.order);
         }
         self.heal(&mut world).await;
+        self.check_ledger(&lines);
+    }
+
+    /// Each pair that the events name is in the ledger, and never as enrolled if it was enabled at the start. It is there as
+    /// enrolled at most once for each event, unless a fault or a death has doubled a message.
+    fn check_ledger(&self, lines: &Lines) {
+        let protected = lines.protected();
+        let named: Vec<usize> = self.events.iter().flat_map(Arrival::named).collect();
+        for index in named.iter().copied().filter(|index| !self.skipped(*index)) {
+            let events = named.iter().filter(|other| **other == index).count();
+            for (place, region) in REGIONS[..self.regions].iter().enumerate() {
+                let pair = (IDS[index].to_owned(), (*region).to_owned());
+                let (enrolled, known) = protected.get(&pair).copied().unwrap_or_default();
+                let plan = self.accounts.get(index).and_then(|plan| plan.members[place]);
+                let may_double = !self.faults.is_empty() || !self.deaths.is_empty();
+                let most = match plan {
+                    Some("Enabled") => 0,
+                    _ if may_double => usize::MAX,
+                    _ => events,
+                };
+                assert!(enrolled + known > 0, "{pair:?} is not in the ledger");
+                assert!(enrolled <= most, "{pair:?} is {enrolled} times in the ledger as enrolled");
+            }
+        }
     }
 
     /// The faults end, a person does what is needed, the dead letters are redriven: all converge.
