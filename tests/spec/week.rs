@@ -151,12 +151,12 @@ fn ask(query: &str, lines: &[Value]) -> Vec<BTreeMap<String, Value>> {
         parts.find_map(|part| part.strip_prefix(command)?.strip_prefix(' ')).unwrap()
     };
     let passes = |line: &&Value| {
-        part("filter").split(" and ").all(|condition| match condition.split_once(" = ") {
-            Some((field, wanted)) => line[field] == wanted.trim_matches('"'),
-            None => {
-                let field = condition.strip_prefix("ispresent(").unwrap().trim_end_matches(')');
-                !line[field].is_null()
+        part("filter").split(" and ").all(|condition| {
+            if let Some((field, wanted)) = condition.split_once(" = ") {
+                return line[field] == wanted.trim_matches('"');
             }
+            let field = condition.strip_prefix("ispresent(").unwrap().trim_end_matches(')');
+            !line[field].is_null()
         })
     };
     let shown = |line: &Value| {
