@@ -50,7 +50,7 @@ pub enum Before {
     Nothing,
     /// GuardDuty accepted the account, and it is given time.
     Accepted,
-    /// GuardDuty accepted the account long ago.
+    /// GuardDuty accepted the account long ago: it is asked again.
     GivenUp,
 }
 

@@ -142,20 +142,21 @@ impl Request {
         let account = record.account_id.parse();
         let region = Region::named(&record.region);
         let event_id = record.event_id.as_deref().unwrap_or(request_id);
+        let attempts = attempts_before(record).saturating_add(receives);
         Ok(Self {
             way: Way::Retry,
             origin: Origin {
                 event_id: Some(Redacted::new(event_id).to_string()),
                 event_time: record.event_time,
                 first_failed_at: record.first_failed_at,
-                attempts: attempts_before(record).saturating_add(receives),
+                attempts,
             },
             wanted: Wanted::Pair(
                 Pair {
                     account: account.map_err(|error| format!("accountId: {error}"))?,
                     region: region.ok_or("region is not the name of a Region")?,
                 },
-                before(record),
+                before(record, attempts),
             ),
         })
     }
@@ -293,11 +294,11 @@ impl Request {
     }
 }
 
-/// What became of a pair before, as its record says.
-fn before(record: &QueuedPair) -> Before {
+/// What became of a pair before, as its record says. At the last attempt GuardDuty is asked once more before a person is.
+fn before(record: &QueuedPair, attempts: u32) -> Before {
     if record.outcome != Status::Pending.name() {
         Before::Nothing
-    } else if attempts_before(record) == 0 {
+    } else if attempts_before(record) == 0 || attempts >= LAST_ATTEMPT {
         Before::GivenUp
     } else {
         Before::Accepted
@@ -520,6 +521,20 @@ mod tests {
 
     fn disposition<const N: usize>(of: [Outcome; N], attempts: u32) -> Disposition {
         request(attempts).disposition(&outcomes("444455556666", of), now())
+    }
+
+    #[test]
+    fn guardduty_is_asked_again_for_a_pending_pair_at_its_last_attempt_and_after_a_redrive() {
+        for (attempts, receives, before) in [
+            (1, 1, Before::Accepted),
+            (1, LAST_ATTEMPT - 2, Before::Accepted),
+            (1, LAST_ATTEMPT - 1, Before::GivenUp),
+            (LAST_ATTEMPT, 1, Before::GivenUp),
+        ] {
+            let request = read(&record("pending", attempts), receives).unwrap();
+            let Wanted::Pair(_, found) = request.wanted else { panic!("a pair") };
+            assert_eq!(found, before, "{attempts} + {receives}");
+        }
     }
 
     #[test]

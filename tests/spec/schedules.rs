@@ -275,8 +275,8 @@ impl Schedule {
         self.check_ledger(&lines);
     }
 
-    /// Each pair that the events name is in the ledger, and never as enrolled if it was enabled at the start. It is there as
-    /// enrolled at most once for each event, unless a fault or a death has doubled a message.
+    /// Each pair that the events name is in the ledger. Unless a fault or a death has doubled a message or hidden a member, it
+    /// is there as enrolled at most once for each event, and never if it was enabled at the start.
     fn check_ledger(&self, lines: &Lines) {
         let protected = lines.protected();
         let named: Vec<usize> = self.events.iter().flat_map(Arrival::named).collect();
@@ -286,10 +286,10 @@ impl Schedule {
                 let pair = (IDS[index].to_owned(), (*region).to_owned());
                 let (enrolled, known) = protected.get(&pair).copied().unwrap_or_default();
                 let plan = self.accounts.get(index).and_then(|plan| plan.members[place]);
-                let may_double = !self.faults.is_empty() || !self.deaths.is_empty();
+                let is_disturbed = !self.faults.is_empty() || !self.deaths.is_empty();
                 let most = match plan {
+                    _ if is_disturbed => usize::MAX,
                     Some("Enabled") => 0,
-                    _ if may_double => usize::MAX,
                     _ => events,
                 };
                 assert!(enrolled + known > 0, "{pair:?} is not in the ledger");
