@@ -35,6 +35,8 @@ pub enum Cause {
     Suspended,
     /// It is a member of another status.
     OtherStatus,
+    /// It was not a member when the Region's members were listed, and somebody else had made it one before its turn.
+    MadeMeanwhile,
 }
 
 impl Cause {
@@ -63,6 +65,7 @@ impl Cause {
             Self::Resigned => "resigned",
             Self::Suspended => "suspended",
             Self::OtherStatus => "other-status",
+            Self::MadeMeanwhile => "made-meanwhile",
         }
     }
 
@@ -77,40 +80,62 @@ impl Cause {
 pub struct Found {
     /// The membership of each expected account, in the roster's order.
     memberships: Vec<Membership>,
-    enrolled: Vec<bool>,
+    enabled_now: Vec<Option<By>>,
+}
+
+/// Who made a member that was missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// This run.
+    ThisRun,
+    /// Somebody else, such as auto-enable.
+    SomebodyElse,
 }
 
 impl Found {
     /// What was found, in the roster's order.
     #[must_use]
     pub fn new(memberships: Vec<Membership>) -> Self {
-        Self { enrolled: vec![false; memberships.len()], memberships }
+        Self { enabled_now: vec![None; memberships.len()], memberships }
     }
 
-    /// The account with this index was enrolled now.
-    pub fn enrolled(&mut self, index: usize) {
-        if let Some(enrolled) = self.enrolled.get_mut(index) {
-            *enrolled = true;
+    /// The account with this index is `Enabled` now.
+    pub fn enabled(&mut self, index: usize, by: By) {
+        if let Some(enabled) = self.enabled_now.get_mut(index) {
+            *enabled = Some(by);
         }
+    }
+
+    /// Who made the account with this index a member, if it was missing.
+    #[must_use]
+    pub fn enabled_by(&self, index: usize) -> Option<By> {
+        self.enabled_now.get(index).copied().flatten()
     }
 
     /// Whether the account with this index was enrolled now.
     #[must_use]
     pub fn is_enrolled(&self, index: usize) -> bool {
-        self.enrolled.get(index).is_some_and(|enrolled| *enrolled)
+        self.enabled_by(index) == Some(By::ThisRun)
     }
 
     /// Whether the account with this index was `Enabled`, or is now.
     #[must_use]
     pub fn is_protected(&self, index: usize) -> bool {
-        self.memberships.get(index) == Some(&Membership::Enabled) || self.is_enrolled(index)
+        self.memberships.get(index) == Some(&Membership::Enabled)
+            || self.enabled_by(index).is_some()
     }
 
     /// The cause for the account with this index, unless it was `Enabled`.
     #[must_use]
     pub fn cause(&self, index: usize, account: &Expected, now: Timestamp) -> Option<Cause> {
-        let membership = self.memberships.get(index)?;
-        (*membership != Membership::Enabled).then(|| Cause::of(*membership, account, now))
+        let membership = *self.memberships.get(index)?;
+        let cause = || match Cause::of(membership, account, now) {
+            Cause::Absent if self.enabled_by(index) == Some(By::SomebodyElse) => {
+                Cause::MadeMeanwhile
+            }
+            cause => cause,
+        };
+        (membership != Membership::Enabled).then(cause)
     }
 
     /// Without an expected account that was `Enabled`, GuardDuty has just been set up in the Region: who is absent there never
@@ -239,7 +264,7 @@ mod tests {
             memberships[index] = membership.unwrap_or(Membership::Absent);
             let mut found = Found::new(memberships);
             if enrolled {
-                found.enrolled(index);
+                found.enabled(index, By::ThisRun);
             }
             found
         });

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::account::AccountId;
-use crate::cause::{Cause, Found, Verdict};
+use crate::cause::{By, Cause, Found, Verdict};
 use crate::outcome::Outcome;
 use crate::pair::{Pair, PairOutcomes};
 use crate::reason::Reason;
@@ -35,7 +35,7 @@ pub struct Entry {
     pub dead_letters: BTreeMap<Region, Reason>,
     /// Where it is not to be enrolled, and why.
     pub skipped: BTreeMap<Region, Reason>,
-    /// In a reconcile: why it was not `Enabled` where it was enrolled now or lost its protection.
+    /// In a reconcile: why it was not `Enabled` where it is now, or lost its protection.
     pub causes: BTreeMap<Region, Cause>,
     /// Where it lost its protection.
     pub lost: BTreeSet<Region>,
@@ -76,7 +76,8 @@ impl Entry {
         }
     }
 
-    /// What a reconcile found and did for the account with this index; `None` if it was not enrolled and lost nothing.
+    /// What a reconcile found and did for the account with this index; `None` if nothing was missing, or still is and
+    /// nothing was lost.
     #[must_use]
     pub fn of_reconcile(
         index: usize,
@@ -96,7 +97,10 @@ impl Entry {
             if found.is_enrolled(index) {
                 entry.enrolled.insert(region.clone());
             }
-            if is_lost || found.is_enrolled(index) {
+            if found.enabled_by(index) == Some(By::SomebodyElse) {
+                entry.already_enabled.insert(region.clone());
+            }
+            if is_lost || found.enabled_by(index).is_some() {
                 let cause = found.cause(index, account, now);
                 entry.causes.extend(cause.map(|cause| (region.clone(), cause)));
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use decisions::account::{Account, AccountId, State};
 use decisions::call_error::{CallError, Failure};
-use decisions::cause::{Found, Verdict};
+use decisions::cause::{By, Found, Verdict};
 use decisions::configuration::Configuration;
 use decisions::enrollment::{Before, Enrollment, MAX_ACCOUNTS_PER_CALL, Rules};
 use decisions::event::Reconcile;
@@ -386,10 +386,13 @@ impl RegionPart<'_> {
 
     fn count(&mut self, id: AccountId, outcome: &Outcome) {
         self.report.count(id, outcome);
-        if outcome.status == Status::Enrolled
-            && let (Some(found), Some(index)) = (&mut self.found, self.roster.index_of(id))
-        {
-            found.enrolled(index);
+        let by = match outcome.status {
+            Status::Enrolled => By::ThisRun,
+            Status::AlreadyEnabled => By::SomebodyElse,
+            _ => return,
+        };
+        if let (Some(found), Some(index)) = (&mut self.found, self.roster.index_of(id)) {
+            found.enabled(index, by);
         }
     }
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::world::{ONE_REGION, World, outcome, pair};
+use crate::ledger::Lines;
+use crate::world::{ONE_REGION, World, outcome, pair, pick};
 use local_aws::{CodeIn, Fault, FaultKind, NEW_ACCOUNT, OTHER_ACCOUNT, Setup, Shape, TextIn};
 use serde_json::json;
 
@@ -149,6 +150,27 @@ async fn a_reconcile_finds_all_accounts_that_guardduty_enabled_by_itself() {
     assert_eq!(report["regions"][REGION]["enabled"], 3);
     assert_eq!(world.count("CreateMembers"), 0);
     assert_eq!(world.region(REGION).enabled_since(OTHER_ACCOUNT), Some(MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_says_whom_somebody_else_made_a_member_meanwhile() {
+    let lines = Lines::record();
+    let world = World::of_reconcile(&Setup::default(), &ONE_REGION);
+    world.region(REGION).auto_enables_all_after(MINUTE);
+    // The list does not show yet what GetMembers knows.
+    world.region(REGION).lists_late_by(Duration::from_secs(30));
+    sleep(MINUTE + Duration::from_secs(1)).await;
+    let report = world.invoke(&json!({ "reconcile": {} })).await.unwrap();
+    let region = &report["regions"][REGION];
+    assert_eq!(region["causes"], json!({"made-meanwhile": 3}));
+    assert_eq!(pick(region, ["enabled", "enrolled", "lostProtection"]), json!([3, 0, 0]));
+    assert_eq!(report["missedJoins"], 0);
+    let told = lines.ledger();
+    assert_eq!(told.len(), 3);
+    for line in told {
+        assert_eq!(pick(&line, ["alreadyEnabled", "enrolled"]), json!([REGION, null]));
+        assert_eq!(line["causes"], format!("{REGION}:made-meanwhile"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
