@@ -115,6 +115,12 @@ def main(local_aws, browser):
         words=["Open gaps", "not attempted", "dry run, nothing was changed", '{"reconcile": {}}'], judged=2,
     )
 
+    with tempfile.TemporaryDirectory() as folder:
+        cut = pathlib.Path(folder, "cut.json")
+        cut.write_text('{"regions": {')
+        for arguments in ([str(cut)], [str(cut.with_name("nothing.json"))], [], [str(cut), "--colour"]):
+            local(local_aws, "report", *arguments, status=(1,))
+
     end("The pages are read without a script, fit, and load nothing.")
 
 

@@ -94,13 +94,13 @@ impl Entry {
             if is_lost {
                 entry.lost.insert(region.clone());
             }
-            if found.is_enrolled(index) {
-                entry.enrolled.insert(region.clone());
+            let by = found.enabled_by(index);
+            match by {
+                Some(By::ThisRun) => _ = entry.enrolled.insert(region.clone()),
+                Some(By::SomebodyElse) => _ = entry.already_enabled.insert(region.clone()),
+                None => {}
             }
-            if found.enabled_by(index) == Some(By::SomebodyElse) {
-                entry.already_enabled.insert(region.clone());
-            }
-            if is_lost || found.enabled_by(index).is_some() {
+            if is_lost || by.is_some() {
                 let cause = found.cause(index, account, now);
                 entry.causes.extend(cause.map(|cause| (region.clone(), cause)));
             }

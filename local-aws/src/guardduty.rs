@@ -312,15 +312,27 @@ impl GuardDuty {
     }
 
     fn get_members(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
+        let show = |id: &str, member: &Member| show_member(around, id, member);
+        let (members, unprocessed) = self.asked_for(around, input, show)?;
+        Ok(json!({ "members": members, "unprocessedAccounts": unprocessed }))
+    }
+
+    /// The members among the accounts that are asked for, and the other accounts with why not.
+    fn asked_for(
+        &self,
+        around: &Surroundings,
+        input: &Input,
+        show: impl Fn(&str, &Member) -> Value,
+    ) -> Result<(Vec<Value>, Vec<Value>), Refusal> {
         let (mut members, mut unprocessed) = (Vec::new(), Vec::new());
         for id in account_ids(input)? {
             match (around.unprocessed.text(&id), self.members.get(&id)) {
                 (Some(text), _) => unprocessed.push((id, text.to_owned())),
-                (None, Some(member)) => members.push(show_member(around, &id, member)),
+                (None, Some(member)) => members.push(show(&id, member)),
                 (None, None) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
             }
         }
-        Ok(json!({ "members": members, "unprocessedAccounts": show_unprocessed(unprocessed) }))
+        Ok((members, show_unprocessed(unprocessed)))
     }
 
     fn start_monitoring_members(
@@ -366,14 +378,15 @@ impl GuardDuty {
         if !self.is_administrator {
             return Err(bad_request(NOT_DELEGATED));
         }
+        let features = self.plans.iter();
+        let features = features.map(|(name, it)| json!({ "name": name, "autoEnable": it }));
         // One more: at the limit itself they have to be counted.
         let associated = self.associated_if_near_the_limit(1);
         Ok(json!({
             "autoEnable": self.auto_enable != "NONE",
             "autoEnableOrganizationMembers": self.auto_enable,
             "memberAccountLimitReached": associated >= self.member_limit,
-            "features": self.plans.iter().map(|(name, setting)| json!({ "name": name, "autoEnable": setting }))
-                .collect::<Vec<_>>(),
+            "features": features.collect::<Vec<_>>(),
         }))
     }
 
@@ -387,35 +400,21 @@ impl GuardDuty {
     }
 
     fn get_member_detectors(&self, around: &Surroundings, input: &Input) -> Result<Value, Refusal> {
-        let (mut members, mut unprocessed) = (Vec::new(), Vec::new());
-        for id in account_ids(input)? {
-            match (around.unprocessed.text(&id), self.members.contains_key(&id)) {
-                (Some(text), _) => unprocessed.push((id, text.to_owned())),
-                (None, false) => unprocessed.push((id, NOT_A_MEMBER.to_owned())),
-                (None, true) => {
-                    let policy = self.plans_managed_by_policy.then_some("GUARDDUTY_POLICY");
-                    let feature = |plan: &&'static str| {
-                        let mut feature =
-                            json!({ "name": plan, "status": self.plan_of(&id, plan) });
-                        if let (Some(policy), Some(feature)) = (policy, feature.as_object_mut()) {
-                            feature.insert("managedBy".to_owned(), json!(policy));
-                        }
-                        feature
-                    };
-                    let features: Vec<_> = self.plans.keys().map(feature).collect();
-                    // Out of date, but the service model requires it.
-                    let on = json!({ "status": "ENABLED" });
-                    let data_sources =
-                        json!({ "cloudTrail": on, "dnsLogs": on, "flowLogs": on, "s3Logs": on });
-                    members.push(
-                        json!({ "accountId": id, "dataSources": data_sources, "features": features }),
-                    );
-                }
-            }
-        }
+        let managed_by = self.plans_managed_by_policy.then_some("GUARDDUTY_POLICY");
+        // Out of date, but the service model requires it.
+        let on = json!({ "status": "ENABLED" });
+        let data_sources = json!({ "cloudTrail": on, "dnsLogs": on, "flowLogs": on, "s3Logs": on });
+        let (members, unprocessed) = self.asked_for(around, input, |id, _| {
+            let feature = |plan: &&'static str| {
+                let status = self.plan_of(id, plan);
+                json!({ "name": plan, "status": status, "managedBy": managed_by })
+            };
+            let features: Vec<_> = self.plans.keys().map(feature).collect();
+            json!({ "accountId": id, "dataSources": data_sources, "features": features })
+        })?;
         // ASSUMED: the model has 1 to 50 of them, so without one the list is left out.
         let members = Some(members).filter(|members| !members.is_empty());
-        Ok(json!({ "members": members, "unprocessedAccounts": show_unprocessed(unprocessed) }))
+        Ok(json!({ "members": members, "unprocessedAccounts": unprocessed }))
     }
 
     /// ASSUMED: what each count counts, after its name; that the administrator is not among the members.

@@ -181,13 +181,11 @@ impl RegionalGuardDuty {
             let auto_enable = reply.auto_enable_organization_members();
             let mut plans = Plans::default();
             for plan in reply.features() {
-                let Some(name) = plan.name().map(OrgFeature::as_str) else { continue };
                 let setting = plan.auto_enable().map(OrgFeatureStatus::as_str);
-                plans.set(PlanName::new(name, None), setting);
+                plans.set(plan_name(plan.name()), setting);
                 for part in plan.additional_configuration() {
-                    let part_name = part.name().map(OrgFeatureAdditionalConfiguration::as_str);
                     let setting = part.auto_enable().map(OrgFeatureStatus::as_str);
-                    plans.set(PlanName::new(name, part_name), setting);
+                    plans.set(part_name(plan.name(), part.name()), setting);
                 }
             }
             Ok(OrganizationSettings {
@@ -216,11 +214,10 @@ impl RegionalGuardDuty {
             return Err(failed(Failure::no_answer("the answer has no organizationStatistics")));
         };
         for plan in counts.count_by_feature() {
-            let Some(name) = plan.name().map(OrgFeature::as_str) else { continue };
-            plans.count(PlanName::new(name, None), number(plan.enabled_accounts_count()));
+            plans.count(plan_name(plan.name()), number(plan.enabled_accounts_count()));
             for part in plan.additional_configuration() {
-                let part_name = part.name().map(OrgFeatureAdditionalConfiguration::as_str);
-                plans.count(PlanName::new(name, part_name), number(part.enabled_accounts_count()));
+                let name = part_name(plan.name(), part.name());
+                plans.count(name, number(part.enabled_accounts_count()));
             }
         }
         Ok(Statistics {
@@ -434,17 +431,26 @@ fn number(count: Option<i32>) -> Option<u32> {
     count.and_then(|count| u32::try_from(count).ok())
 }
 
+fn plan_name(plan: Option<&OrgFeature>) -> Option<PlanName> {
+    PlanName::new(plan?.as_str())
+}
+
+fn part_name(
+    plan: Option<&OrgFeature>,
+    part: Option<&OrgFeatureAdditionalConfiguration>,
+) -> Option<PlanName> {
+    plan_name(plan)?.part(part?.as_str())
+}
+
 fn member_plans(member: &MemberDataSourceConfiguration) -> Option<(AccountId, MemberPlans)> {
     let mut plans = MemberPlans::default();
     for plan in member.features() {
-        let Some(name) = plan.name().map(OrgFeature::as_str) else { continue };
         let managed_by = plan.managed_by().map(ManagedBy::as_str);
         let status = plan.status().map(FeatureStatus::as_str);
-        plans.set(PlanName::new(name, None), status, managed_by);
+        plans.set(plan_name(plan.name()), status, managed_by);
         for part in plan.additional_configuration() {
-            let part_name = part.name().map(OrgFeatureAdditionalConfiguration::as_str);
             let status = part.status().map(FeatureStatus::as_str);
-            plans.set(PlanName::new(name, part_name), status, managed_by);
+            plans.set(part_name(plan.name(), part.name()), status, managed_by);
         }
     }
     Some((member.account_id()?.parse().ok()?, plans))
@@ -483,6 +489,16 @@ mod tests {
         let answer = answer("d1", BTreeMap::new(), unprocessed);
         let texts = answer.unprocessed.iter();
         texts.map(|(id, text)| (id.to_string(), text.to_string())).collect()
+    }
+
+    #[test]
+    fn a_part_of_a_plan_without_a_name_is_not_taken_for_the_plan() {
+        let plan = OrgFeature::RuntimeMonitoring;
+        let part = OrgFeatureAdditionalConfiguration::EksAddonManagement;
+        assert!(plan_name(Some(&plan)).is_some() && part_name(Some(&plan), Some(&part)).is_some());
+        assert_eq!(part_name(Some(&plan), None), None);
+        assert_eq!(part_name(None, Some(&part)), None);
+        assert_eq!(plan_name(None), None);
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub(crate) async fn run(
     // What fails for a reason that passes is repeated in half of the time, so that the other half is there to enroll.
     let start = Instant::now();
     let until = start + cutoff.saturating_duration_since(start) / 2;
-    let listed = list(configuration, aws, &mut report.throttled, until);
+    let organizations = Organizations::new(aws);
+    let listed = list(configuration, aws, &organizations, &mut report.throttled, until);
     match timeout_at(cutoff, listed).await.unwrap_or_else(|_| Err(late())) {
         Err(outcome) => report.blocked = Some(Blocked::by(&outcome)),
         Ok((regions, roster)) => {
@@ -80,7 +81,6 @@ pub(crate) async fn run(
                 (region.clone(), part.report, part.found)
             });
             let (mut reports, mut found) = (BTreeMap::new(), BTreeMap::new());
-            let organizations = Organizations::new(aws);
             let policy = timeout_at(cutoff, organizations.describe_effective_policy());
             let (parts, policy) = tokio::join!(join_all(parts), policy);
             report.effective_policy =
@@ -115,13 +115,13 @@ fn late() -> Outcome {
 async fn list(
     configuration: &Configuration,
     aws: &SdkConfig,
+    organizations: &Organizations,
     throttled: &mut usize,
     until: Instant,
 ) -> Result<(Arc<BTreeSet<Region>>, Roster), Outcome> {
     let enabled_regions = EnabledRegions::new(aws);
     let regions = enabled_regions.covered(&configuration.coverage);
-    let organizations = Organizations::new(aws);
-    let accounts = list_accounts(configuration, &organizations, throttled, until);
+    let accounts = list_accounts(configuration, organizations, throttled, until);
     let (regions, roster) = tokio::join!(regions, accounts);
     let failed = |error: CallError| Outcome::failed(&error);
     Ok((regions.map_err(failed)?, roster.map_err(failed)?))

@@ -614,6 +614,17 @@ async fn members_whose_plans_are_not_as_the_organization_says_are_named_on_deman
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_plans_of_an_account_that_is_excluded_in_the_region_are_not_asked_for() {
+    let excluded = format!("{}@{HERE}", id(1));
+    let world = world_of(&organization(3, 2), &[("EXCLUDED_ACCOUNTS", &excluded)]);
+    let report = reconcile_with_plans(&world).await;
+    let read =
+        |region: &str| pick(&report["regions"][region]["plansOfMembers"], ["read", "unread"]);
+    assert_eq!(read(HERE), json!([2, 0]));
+    assert_eq!(read(REGIONS[1]), json!([3, 0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn plans_that_cannot_be_read_are_said_and_make_no_gap() {
     for operation in ["GetOrganizationStatistics", "GetMemberDetectors"] {
         let world = world_with(3, 2);

@@ -424,10 +424,10 @@ pub(crate) mod tests {
             part.count(id(8), &Outcome::because(Reason::MemberRegionDisabled));
             part.close(100);
             part.plans.set(
-                PlanName::new("S3_DATA_EVENTS", None),
+                PlanName::new("S3_DATA_EVENTS"),
                 Some(if place == 0 { "NONE" } else { "ALL" }),
             );
-            part.plans.count(PlanName::new("S3_DATA_EVENTS", None), Some(42));
+            part.plans.count(PlanName::new("S3_DATA_EVENTS"), Some(42));
             (Name::known(name).unwrap(), part)
         });
         let mut report = Report::new(
@@ -453,6 +453,19 @@ pub(crate) mod tests {
         let (region, account) = report.open().next().unwrap();
         assert_eq!((region.as_str(), account.id.as_str()), (COMMERCIAL[0], "000000000007"));
         assert_eq!(account.remedy(), Reason::EmailRejected.remedy());
+    }
+
+    #[test]
+    fn a_spreadsheet_has_a_row_for_each_region_or_open_account_and_takes_no_word_for_a_formula() {
+        let hostile = text(2).replace("<b>odd</b> words", r#"=1+1, \"x\""#);
+        let report = SavedReport::read(&hostile).unwrap();
+        let regions = report.regions_as_csv().unwrap();
+        assert_eq!(regions.lines().count(), 3);
+        assert!(regions.contains("eu-west-1,99,99,0,1,0,0,,\n"), "{regions}");
+        let accounts = report.accounts_as_csv().unwrap();
+        assert_eq!(accounts.lines().count(), 2);
+        let row = "000000000007,,refused,email-rejected,\"'=1+1, \"\"x\"\"\",";
+        assert!(accounts.contains(row), "{accounts}");
     }
 
     #[test]
