@@ -25,7 +25,7 @@ pub enum Cause {
     New,
     /// It is not a member.
     Absent,
-    /// It is a member that GuardDuty has not enabled: `Created`, `Invited`, and the like.
+    /// It is a member that GuardDuty has not enabled yet: `Created` or `EmailVerificationInProgress`.
     OnItsWay,
     /// It was a member, and the administrator removed it.
     Removed,
@@ -33,7 +33,7 @@ pub enum Cause {
     Resigned,
     /// It is a member that someone suspended.
     Suspended,
-    /// It is a member of another status.
+    /// It is a member of another status, such as `Invited`.
     OtherStatus,
     /// It was not a member when the Region's members were listed, and somebody else had made it one before its turn.
     MadeMeanwhile,
