@@ -28,7 +28,7 @@ AWS_METRICS = {
     for name in ["Errors", "Throttles", "Duration", "AsyncEventsDropped", "DestinationDeliveryFailures"]
 } | {
     ("AWS/Events", name, dimensions)
-    for name in ["FailedInvocations", "InvocationsFailedToBeSentToDlq"]
+    for name in ["FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq"]
     for dimensions in [("RuleName",), ("EventBusName", "RuleName")]
 }
 # What the functions meet, so that each line, field and metric that is shown is written, into the log of the right one:
@@ -49,7 +49,7 @@ RUNS = {
         ],
     ],
     "ReconcileLogGroup": [
-        # Nothing is left to do; a Region has a gap and another is blocked; no account can be listed.
+        # Nothing is left to do; a Region has a gap and another is uncovered; no account can be listed.
         ORGANIZATION,
         [
             *(*ORGANIZATION, "--missing", "100%"),
@@ -89,9 +89,10 @@ def written_metrics(logs):
 def metrics_of_alarms():
     for name in ["template", "management-account"]:
         for each, alarm in of_type(name, "AWS::CloudWatch::Alarm").items():
-            metric = alarm["Metrics"][0]["MetricStat"]["Metric"] if "Metrics" in alarm else alarm
-            dimensions = tuple(dimension["Name"] for dimension in metric.get("Dimensions", []))
-            yield each, (metric["Namespace"], metric["MetricName"], dimensions)
+            parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part]
+            for metric in parts or [alarm]:
+                dimensions = tuple(dimension["Name"] for dimension in metric.get("Dimensions", []))
+                yield each, (metric["Namespace"], metric["MetricName"], dimensions)
 
 
 def metrics_of(widget):
@@ -142,7 +143,7 @@ def main():
     known = AWS_METRICS | written_metrics(logs)
     looked_at = list(metrics_of_alarms())
     (dashboard,) = of_type("template", "AWS::CloudWatch::Dashboard").values()
-    widgets = [each["properties"] for each in json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]]
+    widgets = [each["properties"] for each in json.loads(dashboard["DashboardBody"]["Fn::Sub"][0])["widgets"]]
     for widget in widgets:
         title = f"the dashboard, {widget['title']!r}"
         looked_at += [(title, metric) for metric in metrics_of(widget)]

@@ -7,6 +7,8 @@ import re
 from repository import LAST_ATTEMPT, ROOT, of_type, template
 from wrong import check, end, equal
 
+# How an alarm's text begins, and the topic that is told.
+SEVERITIES = {"Act now": "AlarmTopic", "Act this week": "NoticeTopic"}
 HOUR, DAY = 60 * 60, 24 * 60 * 60
 RATE = (["1", "10000"], ["", "0", "10001", "1.5"])
 # What each pattern must take, and what it must refuse: what AWS or the function would refuse later.
@@ -21,11 +23,40 @@ VALUES = {
     "ListMembersPerSecond": RATE,
     "CreateMembersPerSecond": RATE,
     "AlarmEmail": (["", "security@example.com"], ["security", "a b@example.com"]),
+    "RunbookUrl": (["", "https://git.example.com/a/docs/operations.md"], ["docs/operations.md", "https://a/b#c", "https://a b"]),
+    "RolePath": (["/", "/security/", "/a/b/"], ["", "security", "/security", "//a b/"]),
+    "KmsKeyArn": (
+        ["", "arn:aws:kms:eu-west-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+        ["1234abcd", "alias/aws/sns", "arn:aws:kms:eu-west-1:222222222222:alias/mine"],
+    ),
+    "PermissionsBoundaryArn": (
+        ["", "arn:aws:iam::222222222222:policy/team/boundary", "arn:aws-cn:iam::aws:policy/PowerUserAccess"],
+        ["boundary", "arn:aws:iam::222222222222:role/boundary"],
+    ),
+    "AlarmTopicArn": (
+        ["", "arn:aws-us-gov:sns:us-gov-west-1:222222222222:pager"],
+        ["pager", "arn:aws:sns:eu-west-1:222222222222:pager.fifo"],
+    ),
+    "EventBusArn": (
+        [
+            "arn:aws:events:eu-west-1:222222222222:event-bus/enroller-joins",
+            "arn:aws-us-gov:events:us-gov-west-1:222222222222:event-bus/enroller-joins",
+            "arn:aws-cn:events:cn-northwest-1:222222222222:event-bus/enroller-joins",
+            "arn:aws-eusc:events:eusc-de-east-1:222222222222:event-bus/enroller-joins",
+            "arn:aws-iso-b:events:us-isob-east-1:222222222222:event-bus/enroller-joins",
+        ],
+        [
+            "enroller-joins",
+            # No rule sends to another Region there.
+            "arn:aws-us-gov:events:us-gov-east-1:222222222222:event-bus/enroller-joins",
+            "arn:aws-cn:events:cn-north-1:222222222222:event-bus/enroller-joins",
+        ],
+    ),
 }
 
 
-def check_parameters(parameters, names):
-    for name in names:
+def check_parameters(parameters):
+    for name in VALUES.keys() & parameters.keys():
         pattern = re.compile(parameters[name]["AllowedPattern"])
         found = [value for values in VALUES[name] for value in values if pattern.fullmatch(value)]
         equal(found, VALUES[name][0], f"what {name} takes")
@@ -54,7 +85,11 @@ def check_patterns():
 
 
 def check_alarm(name, alarm, parameters):
-    equal(alarm.get("AlarmActions"), [{"Ref": "AlarmTopic"}], f"{name}: AlarmActions")
+    text, values = alarm["AlarmDescription"]["Fn::Sub"]
+    topic = SEVERITIES.get(text.partition(":")[0])
+    told = [{"Fn::If": [f"Makes{topic}", {"Ref": topic}, {"Ref": f"{topic}Arn"}]}]
+    equal(alarm["AlarmActions"], told, f"{name}: AlarmActions of its severity")
+    equal(alarm["OKActions"], {"Fn::If": ["TellsOk", told, {"Ref": "AWS::NoValue"}]}, f"{name}: OKActions")
     period = alarm.get("Period") or alarm["Metrics"][0]["MetricStat"]["Period"]
     periods = alarm["EvaluationPeriods"]
     if isinstance(periods, dict):
@@ -62,12 +97,13 @@ def check_alarm(name, alarm, parameters):
     # CloudWatch looks back a day at most, or with periods of an hour or more 7 days.
     most = 7 * DAY if period >= HOUR else DAY
     check(period * periods <= most, f"{name}: {periods} periods of {period} s are more than CloudWatch looks back")
-    description = alarm["AlarmDescription"]["Fn::Sub"]
     # The most that CloudWatch takes, with the longest address that the parameter lets through.
-    length = len(description.replace("${RunbookUrl}", "x" * parameters["RunbookUrl"]["MaxLength"]))
+    heading = f"#{name.lower()}"
+    length = len(text.replace("${Heading}", "x" * parameters["RunbookUrl"]["MaxLength"] + heading))
     check(length <= 1024, f"{name}: the description has up to {length} characters, more than 1024")
-    pointer = f" Runbook: ${{RunbookUrl}}#{name.lower()}"
-    check(description.endswith(pointer), f"{name}: it does not end with its heading of the runbook")
+    check(text.endswith(" Runbook: ${Heading}"), f"{name}: it does not end with its heading of the runbook")
+    link = {"Fn::If": ["HasRunbook", {"Fn::Sub": f"${{RunbookUrl}}{heading}"}, name]}
+    equal(values, {"Heading": link}, f"{name}: the heading of the runbook")
 
 
 def check_alarms():
@@ -85,24 +121,19 @@ def check_alarms():
 
 
 def check_timing(alarms, functions, parameters):
-    """What rests on the functions' timeouts. Lambda dates a metric of a run back to its start."""
-    for job, reserve in [("Enroll", 6), ("Reconcile", 5)]:
-        timeout = functions[f"{job}Function"]["Timeout"]
-        equal(alarms[f"{job}DurationAlarm"]["Threshold"], (timeout - reserve) * 1000, f"{job}DurationAlarm: Threshold")
-        for name in [f"{job}ErrorAlarm", f"{job}DurationAlarm"]:
-            check(alarms[name]["Period"] > 2 * timeout, f"{name}: its period is over before a late data point comes")
-    # Another run lasts no longer than the timeout, which reaches into two periods of that length at most.
-    throttles = alarms["ReconcileThrottleAlarm"]
-    found = [throttles[key] for key in ["Period", "EvaluationPeriods", "DatapointsToAlarm"]]
-    equal(found, [functions["ReconcileFunction"]["Timeout"], 3, 3], "ReconcileThrottleAlarm: its window")
+    """Lambda dates a metric of a run back to its start."""
+    for metric in alarms["EnrollFailingAlarm"]["Metrics"][:-1]:
+        period = metric["MetricStat"]["Period"]
+        late = period > 2 * functions["EnrollFunction"]["Timeout"]
+        check(late, f"EnrollFailingAlarm: {metric['Id']}: its period is over before a late data point comes")
     hours = int(re.fullmatch(r"rate\((\d+) hours\)", parameters["ReconcileSchedule"]["Default"])[1])
     equal(parameters["ReconcileWindowHours"]["Default"], 2 * hours + 1, "ReconcileWindowHours: two runs and an hour")
 
 
 def main():
     stack = template("template")
-    check_parameters(stack["Parameters"], VALUES)
-    check_parameters(template("management-account")["Parameters"], ["AlarmEmail"])
+    check_parameters(stack["Parameters"])
+    check_parameters(template("management-account")["Parameters"])
     functions = of_type("template", "AWS::Lambda::Function")
     check_queues(stack["Resources"], functions["EnrollFunction"])
     check_patterns()

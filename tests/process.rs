@@ -357,17 +357,19 @@ async fn a_failed_invocation_is_one_line_with_its_type_and_message() {
 }
 
 #[tokio::test]
-async fn the_pairs_that_a_reconcile_could_not_enroll_are_lines_and_those_of_a_dry_run_are_not() {
+async fn the_pairs_that_a_reconcile_could_not_enroll_or_that_a_dry_run_found_are_lines() {
     let text = "Never seen before";
     let cloud = cloud_with([not_enabled(text).in_region("eu-west-1")]);
-    for (payload, count) in
-        [(json!({"reconcile": {"dryRun": true}}), 0), (json!({"reconcile": {}}), 3)]
-    {
+    for (payload, regions, result) in [
+        (json!({"reconcile": {"dryRun": true}}), 4, None),
+        (json!({"reconcile": {}}), 1, Some(&json!(text))),
+    ] {
         let run = run(&cloud, &[], &[payload]).await;
         let pairs = run.lines_with("message", "not enabled after a reconcile");
-        assert_eq!(pairs.len(), count);
+        assert_eq!(pairs.len(), 3 * regions);
         for pair in pairs {
-            assert_eq!((&pair["region"], &pair["result"]), (&json!("eu-west-1"), &json!(text)));
+            assert!(regions == 4 || pair["region"] == "eu-west-1", "{pair}");
+            assert_eq!(pair.get("result"), result);
             assert!(pair["accountId"].is_string());
         }
     }
@@ -490,20 +492,57 @@ async fn every_account_of_a_large_batch_is_measured() {
 async fn a_reconcile_reports_its_gap_in_all_and_by_region() {
     let cloud = cloud_with([]);
     cloud.lock().guardduty_in("eu-west-1").detector_id = None;
-    let payloads = [json!({"reconcile": {"dryRun": true}}), json!({"reconcile": {}})];
-    let run = run(&cloud, &[], &payloads).await;
+    let listed = [("REGIONS", "eu-west-1,us-east-1")];
+    let run = run(&cloud, &listed, &[json!({"reconcile": {}})]).await;
     for (name, dimension, value) in [
         ("Gap", None, Some(json!([3.0]))),
         ("Gap", Some("eu-west-1"), Some(json!([3.0]))),
         ("Gap", Some("us-east-1"), Some(json!([0.0]))),
+        ("UncoveredRegions", None, Some(json!([0.0]))),
         ("Blocked", None, Some(json!(1))),
-        ("Enrolled", None, Some(json!(9))),
+        ("Enrolled", None, Some(json!(3))),
         ("ReconcileCompleted", None, None),
     ] {
         assert_eq!(run.metric(name, dimension), value, "{name} {dimension:?}");
     }
-    // Two runs, four Regions.
-    assert_eq!(run.lines_with("message", "Region reconciled").len(), 8);
+    assert_eq!(run.lines_with("message", "Region reconciled").len(), 2);
+}
+
+#[tokio::test]
+async fn an_uncovered_region_is_a_metric_and_a_line_and_no_gap() {
+    let cloud = cloud_with([]);
+    cloud.lock().guardduty_in("eu-west-1").detector_id = None;
+    let run = run(&cloud, &[], &[json!({"reconcile": {}}), enroll()]).await;
+    for (name, value) in [
+        ("Gap", Some(json!([0.0]))),
+        ("UncoveredRegions", Some(json!([1.0]))),
+        ("Blocked", None),
+        ("ReconcileCompleted", Some(json!(1))),
+    ] {
+        assert_eq!(run.metric(name, None), value, "{name}");
+    }
+    let regions = run.lines_with("message", "Region reconciled");
+    let uncovered: Vec<_> = regions.iter().filter(|line| line["uncovered"] == true).collect();
+    assert_eq!(uncovered.len(), 1);
+    assert_eq!(
+        (&uncovered[0]["region"], &uncovered[0]["reason"]),
+        (&json!("eu-west-1"), &json!("no-detector"))
+    );
+    let line = run.line("Regions are uncovered: GuardDuty is off, not delegated or denied there");
+    assert_eq!(line["regions"], r#"{"eu-west-1":"no-detector"}"#);
+}
+
+#[tokio::test]
+async fn a_dry_run_reports_what_it_finds() {
+    let run = run(&cloud_with([]), &[], &[json!({"reconcile": {"dryRun": true}})]).await;
+    for (name, value) in [
+        ("Gap", Some(json!([12.0]))),
+        ("MissedJoins", None),
+        ("Enrolled", None),
+        ("ReconcileCompleted", Some(json!(1))),
+    ] {
+        assert_eq!(run.metric(name, None), value, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -514,7 +553,7 @@ async fn a_complete_reconcile_counts_as_completed() {
 
 #[tokio::test]
 async fn a_gap_is_reported_once_and_not_again_with_the_next_invocation() {
-    let payloads = [json!({"reconcile": {}}), json!({"reconcile": {"dryRun": true}}), enroll()];
+    let payloads = [json!({"reconcile": {}}), enroll()];
     let run = run(&cloud_with([]), &[], &payloads).await;
     // In all and for each of four Regions.
     assert_eq!(run.log.matches("\"Gap\":[").count(), 1 + 4);

@@ -79,6 +79,8 @@ impl Configuration {
         let list_accounts_per_second = reader.optional("LIST_ACCOUNTS_PER_SECOND", rate);
         let list_members_per_second = reader.optional("LIST_MEMBERS_PER_SECOND", rate);
         let create_members_per_second = reader.optional("CREATE_MEMBERS_PER_SECOND", rate);
+        // Log lines are written before there is a configuration, so only a typo is found here.
+        reader.optional("LOG_FORMAT", log_format);
         if dead_letter_queue_url.is_some() && dead_letter_queue_url == retry_queue_url {
             // Each refused pair would come back as a new message for ever.
             let problem = "DEAD_LETTER_QUEUE_URL and RETRY_QUEUE_URL are the same queue";
@@ -169,6 +171,11 @@ fn boolean(value: &str) -> Result<bool, String> {
         "false" => Ok(false),
         _ => Err("expected `true` or `false`".to_owned()),
     }
+}
+
+fn log_format(value: &str) -> Result<(), String> {
+    let is_one = ["json", "text"].iter().any(|format| value.eq_ignore_ascii_case(format));
+    is_one.then_some(()).ok_or_else(|| "expected `JSON` or `Text`".to_owned())
 }
 
 fn rate(value: &str) -> Result<u32, String> {

@@ -12,14 +12,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::account::{Account, AccountId, Email};
-use crate::call_error::{CallError, Failure};
+use crate::call_error::CallError;
 use crate::classify;
 use crate::configuration::Configuration;
 use crate::membership::{Action, Membership};
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::redacted::Redacted;
-use crate::region::Coverage;
 use crate::status::Status;
 
 /// The most accounts that `CreateMembers`, `GetMembers` and `StartMonitoringMembers` take (GuardDuty API reference). The
@@ -40,7 +39,6 @@ pub struct Rules {
     pub resume_suspended: bool,
     /// Whether the enrollment looks again, after a wait, at accounts that are not enabled yet.
     waits: bool,
-    skip_without_detector: bool,
 }
 
 /// What became of a pair before this attempt. A later one outweighs an earlier one.
@@ -55,31 +53,16 @@ pub enum Before {
 }
 
 impl Rules {
-    /// In a Region that someone listed, a missing detector is a mistake; with `all` it is a choice.
+    /// The rules of an event or a batch.
     #[must_use]
     pub fn of(configuration: &Configuration) -> Self {
-        Self {
-            resume_suspended: configuration.resume_suspended,
-            waits: true,
-            skip_without_detector: configuration.coverage == Coverage::All,
-        }
+        Self { resume_suspended: configuration.resume_suspended, waits: true }
     }
 
     /// The same, but whether it waits is said here.
     #[must_use]
     pub fn waiting(self, waits: bool) -> Self {
         Self { waits, ..self }
-    }
-
-    /// How a pair ends whose call failed.
-    #[must_use]
-    pub fn failed(self, error: &CallError) -> Outcome {
-        let outcome = Outcome::failed(error);
-        if error.failure == Failure::NoDetector && self.skip_without_detector {
-            outcome.skipped()
-        } else {
-            outcome
-        }
     }
 }
 
@@ -352,7 +335,7 @@ impl Enrollment {
         }
         self.groups.extend(halves.map(Group::Write));
         if classify::may_have_taken_effect(error) {
-            let lost = self.rules.failed(error);
+            let lost = Outcome::failed(error);
             for id in call.accounts() {
                 self.doubt(id, true, &lost);
             }
@@ -379,7 +362,7 @@ impl Enrollment {
                 let unprocessed = answer.unprocessed.get(&id).map(Redacted::as_str);
                 (Membership::found(status, unprocessed), Some(answer.detector_id.clone()))
             }
-            Err(error) => (Err(self.rules.failed(error)), None),
+            Err(error) => (Err(Outcome::failed(error)), None),
         };
         let words = match answer {
             Ok(answer) => match answer.members.get(&id) {
@@ -439,7 +422,7 @@ impl Enrollment {
 
     /// A call for this account alone failed.
     fn not_written(&mut self, id: AccountId, error: &CallError) {
-        let outcome = self.rules.failed(error);
+        let outcome = Outcome::failed(error);
         if classify::may_have_taken_effect(error) {
             self.doubt(id, false, &outcome);
             return;
@@ -554,10 +537,10 @@ mod tests {
 
     use super::*;
     use crate::account::State;
+    use crate::call_error::Failure;
     use crate::operation::Operation;
 
-    const RULES: Rules =
-        Rules { resume_suspended: true, waits: false, skip_without_detector: false };
+    const RULES: Rules = Rules { resume_suspended: true, waits: false };
 
     const ALREADY: &str = "the given account ID is already a member or associated member";
 
@@ -1074,32 +1057,6 @@ mod tests {
         enrollment.described(good);
         let expected = [Outcome::already_enabled().at("d1"), Outcome::because(Reason::Deadline)];
         assert!(enrollment.finish().into_values().eq(expected));
-    }
-
-    #[test]
-    fn the_rules_follow_from_the_configuration_and_from_the_job() {
-        for (regions, skips) in [("all", true), ("eu-west-1", false)] {
-            let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/222222222222/{name}");
-            let configuration = Configuration::read(|name| match name {
-                "ADMIN_ACCOUNT_ID" => Some("222222222222".to_owned()),
-                "DEAD_LETTER_QUEUE_URL" => Some(queue("dead")),
-                "RETRY_QUEUE_URL" => Some(queue("retry")),
-                "REGIONS" => Some(regions.to_owned()),
-                _ => None,
-            });
-            let rules = Rules::of(&configuration.unwrap());
-            assert_eq!(rules.skip_without_detector, skips);
-            assert!(rules.waits && !rules.waiting(false).waits);
-        }
-    }
-
-    #[test]
-    fn the_rules_say_how_a_pair_ends_without_a_detector() {
-        for (skip_without_detector, status) in [(false, Status::Refused), (true, Status::Skipped)] {
-            let rules = Rules { skip_without_detector, ..RULES };
-            let outcome = rules.failed(&error(Failure::NoDetector));
-            assert_eq!((outcome.status, outcome.reason), (status, Some(Reason::NoDetector)));
-        }
     }
 
     #[test]

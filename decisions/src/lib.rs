@@ -37,3 +37,4 @@ pub mod retry;
 pub mod roster;
 pub mod status;
 pub mod timestamp;
+pub mod uncovered;

@@ -58,9 +58,14 @@ impl Outcome {
     /// Whether the pair's Region is not to be covered, so that the account counts as protected without it.
     #[must_use]
     pub fn leaves_region_out(&self) -> bool {
-        let reasons =
-            [Reason::RegionNotConfigured, Reason::NoDetector, Reason::MemberRegionDisabled];
-        self.status.is_skipped() && self.reason.is_some_and(|reason| reasons.contains(&reason))
+        let reasons = [Reason::RegionNotConfigured, Reason::MemberRegionDisabled];
+        self.is_uncovered() || self.reason.is_some_and(|reason| reasons.contains(&reason))
+    }
+
+    /// Whether the pair is skipped only because its Region is uncovered ([`crate::uncovered`]).
+    #[must_use]
+    pub fn is_uncovered(&self) -> bool {
+        self.status.is_skipped() && self.reason.is_some_and(|reason| !reason.status().is_skipped())
     }
 
     /// The same, explained by AWS's words or by what was seen.
@@ -75,7 +80,7 @@ impl Outcome {
         Self { detector_id: Some(detector_id.to_owned()), ..self }
     }
 
-    /// The same, but nothing follows.
+    /// The same, but nothing follows: the Region is uncovered.
     #[must_use]
     pub(crate) fn skipped(self) -> Self {
         Self { status: Status::Skipped, ..self }

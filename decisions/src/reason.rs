@@ -114,7 +114,7 @@ reasons! {
         "The account itself has not enabled this Region",
         "Nothing. Once the account enables the Region, the next reconcile enrolls it there";
     NoDetector = "no-detector", Refused, Region,
-        "GuardDuty is not enabled for the administrator account in this Region; with `Regions` = `all` an event's pair is skipped instead, with a warning",
+        "GuardDuty is not enabled for the administrator account in this Region; with `Regions` = `all` the Region is uncovered",
         "Enable GuardDuty in the administrator account in this Region and make it the delegated administrator there, or take the Region out of `Regions`";
     RegionDisabled = "region-disabled", Refused, Region,
         "The Region is not enabled for the administrator account",

@@ -67,6 +67,8 @@ pub struct Report {
     /// The Organizations policy for GuardDuty in force for the administrator's own account. `None` if it was not asked for,
     /// because nothing could be listed.
     pub effective_policy: Option<EffectivePolicy>,
+    /// Regions that are uncovered; with `REGIONS` = `all` only.
+    pub uncovered_regions: usize,
     /// Protection plans whose setting is not the same in all Regions that have them.
     pub plans_that_differ: BTreeSet<PlanName>,
     /// Why the accounts or the Regions could not be listed, so that nothing was compared.
@@ -81,6 +83,8 @@ pub struct Report {
 pub struct RegionReport {
     /// Why the Region could not be compared, or its gap not worked through.
     pub blocked: Option<Blocked>,
+    /// Why the Region is uncovered. Its accounts are skipped for this reason, and are no gap.
+    pub uncovered: Option<Blocked>,
     /// Accounts that should be members here.
     pub expected: usize,
     /// Members that were `Enabled` before.
@@ -171,6 +175,7 @@ impl Report {
             accounts_of_unknown_state: 0,
             throttled: 0,
             effective_policy: None,
+            uncovered_regions: 0,
             plans_that_differ: BTreeSet::new(),
             blocked: None,
             regions: BTreeMap::new(),
@@ -190,6 +195,7 @@ impl Report {
     /// Takes each Region's part, and so knows the gap.
     pub fn compared(&mut self, regions: BTreeMap<Region, RegionReport>) {
         self.gap = Some(regions.values().map(RegionReport::gap).sum());
+        self.uncovered_regions = regions.values().filter(|it| it.uncovered.is_some()).count();
         self.plans_that_differ = Plans::that_differ(regions.values().map(|region| &region.plans));
         self.regions = regions;
     }
@@ -299,6 +305,14 @@ impl RegionReport {
         let counted = self.enabled + self.enrolled + self.missing + self.failed() + skipped;
         self.expected = expected;
         self.not_attempted = expected.saturating_sub(counted);
+    }
+
+    /// Takes the Region for uncovered: what blocked it is no gap.
+    pub fn leave_uncovered(&mut self) {
+        self.uncovered = self.blocked.take();
+        let left = core::mem::take(&mut self.not_attempted);
+        let reason = self.uncovered.as_ref().map(|blocked| blocked.reason);
+        self.skipped.extend(reason.map(|reason| (reason, left)));
     }
 
     fn failed(&self) -> usize {

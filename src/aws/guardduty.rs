@@ -268,8 +268,8 @@ impl RegionalGuardDuty {
         .await
     }
 
-    /// Makes a call at the Region's detector. If GuardDuty says that the detector is not ours, looks it up again and
-    /// repeats the call once.
+    /// Makes a call at the Region's detector. If the detector may not be ours any more, looks it up again and repeats the
+    /// call once.
     async fn at_detector<T>(
         &self,
         operation: Operation,
@@ -296,14 +296,19 @@ impl RegionalGuardDuty {
         CallError { operation, region: Some(self.region.clone()), detector_id, failure }
     }
 
-    /// Forgets the detector if the call failed because it is not ours (any more).
+    /// Forgets the detector if the call failed because it is not ours (any more), or because a policy may deny the whole
+    /// Region: the answer to `ListDetectors` tells.
     fn forget_detector(&self, error: &CallError) -> bool {
-        let is_not_ours =
-            error.detector_id.is_some() && classify::error(error) == Reason::NoDetector;
-        if is_not_ours {
+        let is_doubtful = error.detector_id.is_some()
+            && match classify::error(error) {
+                Reason::NoDetector => true,
+                Reason::AccessDenied => error.operation == Operation::GetMembers,
+                _ => false,
+            };
+        if is_doubtful {
             self.remember(None);
         }
-        is_not_ours
+        is_doubtful
     }
 
     /// The Region's detector: there is at most one.

@@ -12,8 +12,9 @@ use decisions::operation::Operation;
 use decisions::outcome::Outcome;
 use decisions::pair::{Pair, PairOutcomes, Pairs};
 use decisions::reason::Reason;
-use decisions::region::Region;
+use decisions::region::{Coverage, Region};
 use decisions::timestamp::rotation;
+use decisions::uncovered;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -117,6 +118,9 @@ impl Enroller {
                 let region = region.clone();
                 (Pair { account, region }, outcome)
             }));
+        }
+        if self.configuration.coverage == Coverage::All {
+            uncovered::skip(&mut outcomes);
         }
         outcomes
     }

@@ -22,11 +22,12 @@ use decisions::outcome::Outcome;
 use decisions::plans::PlansOfMembers;
 use decisions::policy::EffectivePolicy;
 use decisions::reason::{Reason, Scope};
-use decisions::region::Region;
+use decisions::region::{Coverage, Region};
 use decisions::report::{Blocked, RegionReport, Report};
 use decisions::roster::{Expected, Roster};
 use decisions::status::Status;
 use decisions::timestamp::{Timestamp, rotation};
+use decisions::uncovered;
 use futures_util::future::join_all;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
@@ -77,15 +78,26 @@ pub(crate) async fn run(
                 part.report.blocked = blocked.as_ref().map(Blocked::by);
                 part.report.close(roster.expected().len());
                 part.explain();
-                logs::region_reconciled(region, &part.report, request.dry_run);
-                (region.clone(), part.report, part.found)
+                if part.found.is_some() {
+                    logs::region_reconciled(region, &part.report);
+                }
+                (region.clone(), part.report, part.found, blocked)
             });
-            let (mut reports, mut found) = (BTreeMap::new(), BTreeMap::new());
             let policy = timeout_at(cutoff, organizations.describe_effective_policy());
             let (parts, policy) = tokio::join!(join_all(parts), policy);
             report.effective_policy =
                 Some(policy.unwrap_or_else(|_| EffectivePolicy::unknown(&late())));
-            for (region, report, compared) in parts {
+            let covers_all = configuration.coverage == Coverage::All;
+            let (mut reports, mut found) = (BTreeMap::new(), BTreeMap::new());
+            let any_answered = parts.iter().any(|(_, _, compared, _)| compared.is_some());
+            for (region, mut report, compared, blocked) in parts {
+                if compared.is_none() {
+                    let is_sign = blocked.is_some_and(|it| uncovered::is_sign(&region, &it));
+                    if covers_all && any_answered && is_sign {
+                        report.leave_uncovered();
+                    }
+                    logs::region_reconciled(&region, &report);
+                }
                 found.extend(compared.map(|compared| (region.clone(), compared)));
                 reports.insert(region, report);
             }
@@ -224,9 +236,8 @@ impl RegionPart<'_> {
 
     /// The membership of each expected account.
     async fn compare(&mut self, until: Instant) -> Result<Vec<Membership>, Outcome> {
-        let rules = self.rules;
-        self.read_settings(until).await.map_err(|error| rules.failed(&error))?;
-        self.list_members(until).await.map_err(|error| rules.failed(&error))
+        self.read_settings(until).await.map_err(|error| Outcome::failed(&error))?;
+        self.list_members(until).await.map_err(|error| Outcome::failed(&error))
     }
 
     /// Reports the organization's settings in the Region.
@@ -281,7 +292,7 @@ impl RegionPart<'_> {
     fn why_not<T>(&self, read: Result<Result<T, CallError>, Elapsed>) -> Option<Blocked> {
         match read {
             Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(Blocked::by(&self.rules.failed(&error))),
+            Ok(Err(error)) => Some(Blocked::by(&Outcome::failed(&error))),
             Err(_) => Some(Blocked::by(&late())),
         }
     }

@@ -1,4 +1,4 @@
-//! Log lines: JSON under Lambda, text in a terminal, and no payload of anyone's.
+//! Log lines: JSON in a log group, text in a terminal, and no payload of anyone's.
 
 use std::str::FromStr;
 
@@ -6,15 +6,16 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// Writes log lines to standard output as Lambda's logging configuration says it (`AWS_LAMBDA_LOG_FORMAT`,
-/// `AWS_LAMBDA_LOG_LEVEL`).
+/// Writes log lines to standard output as `LOG_FORMAT` says it, or else Lambda's logging configuration
+/// (`AWS_LAMBDA_LOG_FORMAT`, `AWS_LAMBDA_LOG_LEVEL`), which not every partition has.
 pub fn start(variable: impl Fn(&str) -> Option<String>) {
     let level =
         variable("AWS_LAMBDA_LOG_LEVEL").map_or(LevelFilter::INFO, |level| level_of(&level));
     let registry = tracing_subscriber::registry().with(filter(level));
     let lines = tracing_subscriber::fmt::layer().with_target(false);
+    let format = variable("LOG_FORMAT").or_else(|| variable("AWS_LAMBDA_LOG_FORMAT"));
     // Lambda stamps plain lines itself.
-    if variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json")) {
+    if format.is_some_and(|format| format.eq_ignore_ascii_case("json")) {
         let json = lines.json().flatten_event(true).with_span_list(false);
         registry.with(json).init();
     } else {

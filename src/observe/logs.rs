@@ -30,32 +30,34 @@ pub(crate) fn ignored(ignored: &Ignored) {
     }
 }
 
-/// One line for the whole attempt, and one for each pair whose answer is unknown or whose Region has no detector.
+/// One line for the whole attempt, one for all Regions that are uncovered, and one for each pair whose answer is unknown.
 pub(crate) fn attempt_ended(outcomes: &PairOutcomes) {
     let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut uncovered: BTreeMap<&str, &str> = BTreeMap::new();
     for (pair, outcome) in outcomes {
         *counts.entry(outcome.status).or_default() += 1;
         let Some(reason) = outcome.reason else {
             continue;
         };
         *reasons.entry(reason.code()).or_default() += 1;
-        match (outcome.status, reason) {
-            (_, Reason::Unknown) => warn!(
+        if outcome.is_uncovered() {
+            uncovered.insert(pair.region.as_str(), reason.code());
+        } else if reason == Reason::Unknown {
+            warn!(
                 accountId = %pair.account,
                 region = %pair.region,
                 reason = reason.code(),
                 result = outcome.result.as_ref().map(display),
                 "an answer that this version does not know"
-            ),
-            (Status::Skipped, Reason::NoDetector) => warn!(
-                accountId = %pair.account,
-                region = %pair.region,
-                reason = reason.code(),
-                "skipped: GuardDuty has no detector in this Region"
-            ),
-            _ => {}
+            );
         }
+    }
+    if !uncovered.is_empty() {
+        info!(
+            regions = %json!(uncovered),
+            "Regions are uncovered: GuardDuty is off, not delegated or denied there"
+        );
     }
     let count = |status| counts.get(&status).copied().unwrap_or_default();
     info!(
@@ -180,8 +182,8 @@ pub(crate) fn regions_from_before(error: &CallError) {
 
 /// One line for each Region of a reconcile; and, because nobody reads the reply of a scheduled run, one for each account
 /// that its report names.
-pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run: bool) {
-    for account in report.accounts.iter().filter(|_| !dry_run) {
+pub(crate) fn region_reconciled(region: &Region, report: &RegionReport) {
+    for account in &report.accounts {
         warn!(
             accountId = %account.account_id,
             region = %region,
@@ -192,9 +194,10 @@ pub(crate) fn region_reconciled(region: &Region, report: &RegionReport, dry_run:
             "not enabled after a reconcile"
         );
     }
-    let (reason, result, remedy) = of(report.blocked.as_ref());
+    let (reason, result, remedy) = of(report.blocked.as_ref().or(report.uncovered.as_ref()));
     info!(
         region = %region,
+        uncovered = report.uncovered.is_some(),
         expected = report.expected,
         enabled = report.enabled,
         enrolled = report.enrolled,
@@ -223,6 +226,7 @@ pub(crate) fn reconcile_ended(report: &Report) {
         dryRun = report.dry_run,
         complete = report.complete,
         gap = report.gap,
+        uncoveredRegions = report.uncovered_regions,
         lostProtection = report.lost_protection,
         missedJoins = report.missed_joins,
         accountsListed = report.accounts_listed,

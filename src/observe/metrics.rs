@@ -40,6 +40,8 @@ const ENROLLED_BY_RECONCILE: &str = "EnrolledByReconcile";
 const LOST_PROTECTION: &str = "LostProtection";
 /// Accounts that a reconcile found to be members in no Region more than an hour after they joined.
 const MISSED_JOINS: &str = "MissedJoins";
+/// Regions that a reconcile found to be uncovered.
+const UNCOVERED_REGIONS: &str = "UncoveredRegions";
 /// Regions that a reconcile could not compare, or whose gap it could not work through; 1 if nothing could be listed.
 const BLOCKED: &str = "Blocked";
 /// Reconciles whose report is `complete`.
@@ -73,8 +75,9 @@ pub fn start() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     for name in counters {
         describe_counter!(name, Unit::Count, "");
     }
-    // Not a gauge: the library would write its last value again with every later line of the environment.
+    // Not gauges: the library would write their last value again with every later line of the environment.
     describe_histogram!(GAP, Unit::Count, "");
+    describe_histogram!(UNCOVERED_REGIONS, Unit::Count, "");
     describe_histogram!(SECONDS_TO_PROTECTED, Unit::Seconds, "");
     Ok(())
 }
@@ -143,11 +146,8 @@ pub(crate) fn dead_letters(count: usize) {
     counter!(DEAD_LETTERS).increment(u64_of(count));
 }
 
-/// Reports a reconcile.
+/// Reports a reconcile. A dry run reports what it found too: with `ReconcileMode` = `report` there is no other.
 pub(crate) fn reconcile(report: &Report) {
-    if report.dry_run {
-        return;
-    }
     let mut blocked = usize::from(report.blocked.is_some());
     counter!(THROTTLED).increment(u64_of(report.throttled));
     for (region, part) in &report.regions {
@@ -163,6 +163,7 @@ pub(crate) fn reconcile(report: &Report) {
     // If nothing could be compared, the gap is not known: no data, not zero.
     if let Some(gap) = report.gap {
         histogram!(GAP).record(f64_of(gap));
+        histogram!(UNCOVERED_REGIONS).record(f64_of(report.uncovered_regions));
     }
     for (name, count) in
         [(LOST_PROTECTION, report.lost_protection), (MISSED_JOINS, report.missed_joins)]

@@ -253,16 +253,60 @@ async fn a_region_that_is_not_enabled_is_refused_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_detector_is_refused_where_the_region_was_listed_and_skipped_under_all() {
-    for (regions, expected) in
-        [("eu-west-1,us-east-1", "refused: no-detector"), ("all", "skipped: no-detector")]
-    {
+async fn a_region_where_guardduty_is_off_or_not_delegated_or_denied_is_uncovered_unless_it_was_listed()
+ {
+    for (regions, status, letters) in [("all", "skipped", 0), (&REGIONS.join(","), "refused", 3)] {
         let world = World::with(&[("REGIONS", regions)]);
-        world.region("eu-west-1").loses_detector();
+        world.region(REGIONS[0]).loses_detector();
+        world.region(REGIONS[1]).has_another_administrator();
+        let denied = error(403, "AccessDeniedException", "with an explicit deny");
+        for operation in ["ListDetectors", "GetMembers", "CreateMembers"] {
+            world.fault(Fault::always(operation, denied.clone()).in_region(REGIONS[2]));
+        }
         let reply = world.enroll(&[NEW_ACCOUNT]).await;
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, "eu-west-1"), expected);
-        assert_eq!(outcome(&reply, NEW_ACCOUNT, "us-east-1"), "enrolled");
+        for (region, reason) in
+            REGIONS.into_iter().zip(["no-detector", "not-administrator", "access-denied"])
+        {
+            assert_eq!(outcome(&reply, NEW_ACCOUNT, region), format!("{status}: {reason}"));
+        }
+        assert_eq!(outcome(&reply, NEW_ACCOUNT, REGIONS[3]), "enrolled");
+        assert_eq!(world.dead_letters().len(), letters);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_a_policy_denies_later_is_uncovered_in_a_warm_environment_too() {
+    let world = World::new();
+    world.enroll(&[NEW_ACCOUNT]).await;
+    let denied = error(403, "AccessDeniedException", "with an explicit deny");
+    for operation in ["ListDetectors", "GetMembers", "CreateMembers"] {
+        world.fault(Fault::always(operation, denied.clone()).in_region("eu-west-1"));
+    }
+    let reply = world.enroll(&[OTHER_ACCOUNT]).await;
+    assert_eq!(outcome(&reply, OTHER_ACCOUNT, "eu-west-1"), "skipped: access-denied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_meets_every_region_is_a_fault_of_the_deployment_and_leaves_dead_letters() {
+    let denied = error(403, "AccessDeniedException", "no identity-based policy allows it");
+    for operation in ["ListDetectors", "GetMembers", "CreateMembers"] {
+        let world = World::new();
+        world.fault(Fault::always(operation, denied.clone()));
+        let reply = world.enroll(&[NEW_ACCOUNT]).await;
+        assert_eq!(tally(&reply), pairs([("refused: access-denied", REGIONS.len())]));
+        assert_eq!(world.dead_letters().len(), REGIONS.len(), "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_may_not_create_members_is_no_uncovered_region() {
+    let world = World::new();
+    world.region("us-east-1").set_member(NEW_ACCOUNT, "Enabled");
+    let denied = error(403, "AccessDeniedException", "no identity-based policy allows it");
+    world.fault(Fault::always("CreateMembers", denied));
+    let reply = world.enroll(&[NEW_ACCOUNT]).await;
+    let refused = ("refused: access-denied", REGIONS.len() - 1);
+    assert_eq!(tally(&reply), pairs([("already-enabled", 1), refused]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +324,7 @@ async fn a_detector_that_was_replaced_is_looked_up_again_once() {
 async fn a_detector_that_is_never_ours_is_refused_after_one_more_look() {
     let text =
         "The request is rejected because the input detectorId is not owned by the current account.";
-    let world = World::new();
+    let world = World::with(&[("REGIONS", &REGIONS.join(","))]);
     let not_ours = error(400, "BadRequestException", text);
     world.fault(Fault::always("GetMembers", not_ours).in_region("eu-west-1"));
     let reply = world.enroll(&[NEW_ACCOUNT]).await;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::world::{OPERATIONS, RECONCILE_OPERATIONS};
 
-/// What the event source mapping does with `EnrollRole`, which no test here can see.
-const BY_THE_MAPPING: [(&str, &str); 3] = [
+/// What the event source mapping and SQS do with `EnrollRole`, which no test here can see.
+const BY_THE_QUEUES: [(&str, &str); 5] = [
     ("sqs:ReceiveMessage", "the event source mapping polls the retry queue"),
     ("sqs:DeleteMessage", "the event source mapping deletes what is done"),
     ("sqs:GetQueueAttributes", "the event source mapping reads the queue's settings"),
+    ("kms:Decrypt", "SQS decrypts messages, with `KmsKeyArn`"),
+    ("kms:GenerateDataKey", "SQS encrypts messages, with `KmsKeyArn`"),
 ];
 
 /// What Lambda does with each role, which no test here can see either.
@@ -42,7 +44,7 @@ fn granted(role: &str) -> BTreeSet<String> {
         let value = line.trim().trim_start_matches("- ");
         value.strip_prefix("Action:").unwrap_or(value).split_whitespace()
     });
-    let services = ["guardduty:", "organizations:", "account:", "sqs:", "logs:", "xray:"];
+    let services = ["guardduty:", "organizations:", "account:", "sqs:", "logs:", "xray:", "kms:"];
     let actions = words.filter(|word| services.iter().any(|service| word.starts_with(service)));
     actions.map(str::to_owned).collect()
 }
@@ -56,7 +58,7 @@ fn needed(operations: &[&str], in_its_name: &[(&str, &str)]) -> BTreeSet<String>
 
 #[test]
 fn the_enroll_role_grants_what_the_function_calls_and_what_aws_does_in_its_name_and_nothing_else() {
-    assert_eq!(granted("EnrollRole"), needed(&OPERATIONS, &BY_THE_MAPPING));
+    assert_eq!(granted("EnrollRole"), needed(&OPERATIONS, &BY_THE_QUEUES));
 }
 
 #[test]

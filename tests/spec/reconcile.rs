@@ -458,6 +458,46 @@ async fn a_preflight_names_what_is_missing_in_each_region_with_its_remedy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn under_all_a_region_that_is_off_or_not_delegated_or_denied_is_uncovered_and_no_gap() {
+    for (regions, gap) in [("all", 0), (&REGIONS.join(","), 9)] {
+        let world = world_of(&organization(3, 4), &[("REGIONS", regions)]);
+        world.region(REGIONS[0]).loses_detector();
+        world.region(REGIONS[1]).has_another_administrator();
+        let denied = error(403, "AccessDeniedException", "with an explicit deny");
+        world.fault(Fault::always("ListDetectors", denied).in_region(REGIONS[2]));
+        let report = reconcile(&world).await;
+        let is_uncovered = gap == 0;
+        let uncovered = if is_uncovered { 3 } else { 0 };
+        assert_eq!(
+            pick(&report, ["complete", "gap", "uncoveredRegions"]),
+            json!([is_uncovered, gap, uncovered])
+        );
+        for (region, reason) in
+            REGIONS.into_iter().zip(["no-detector", "not-administrator", "access-denied"])
+        {
+            let part = &report["regions"][region];
+            let (why, other) =
+                if is_uncovered { ("uncovered", "blocked") } else { ("blocked", "uncovered") };
+            assert_eq!(part[why]["reason"], reason);
+            assert!(!part[why]["remedy"].as_str().unwrap().is_empty());
+            assert_eq!(part[other], Value::Null);
+            let skipped = if is_uncovered { json!({ reason: 3 }) } else { json!({}) };
+            assert_eq!(part["skipped"], skipped);
+        }
+        assert_eq!(report["regions"][REGIONS[3]]["enrolled"], 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_region_is_uncovered_where_none_can_be_compared() {
+    let world = world_with(3, 4);
+    let denied = error(403, "AccessDeniedException", "no identity-based policy allows it");
+    world.fault(Fault::always("ListDetectors", denied));
+    let report = reconcile(&world).await;
+    assert_eq!(pick(&report, ["complete", "gap", "uncoveredRegions"]), json!([false, 12, 0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_region_that_goes_down_half_way_does_not_stop_the_others() {
     let world = world_with(120, 2);
     reconcile(&world).await;

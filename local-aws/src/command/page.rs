@@ -99,7 +99,7 @@ fn coverage(report: &SavedReport) -> Markup {
         }
         p class="note" {
             "Filled: protected. Hatched: not protected, or not known to be. Empty: nothing to protect. "
-            "Left out: accounts that are not to be protected here. Stale: members that are not in the organization."
+            "Left out: accounts that are not to be protected here, all of them where a Region is uncovered. Stale: members that are not in the organization."
         }
         table {
             thead { tr {
@@ -115,7 +115,7 @@ fn coverage(report: &SavedReport) -> Markup {
                             td class="number" { (number) }
                         }
                         td { (region.auto_enable.as_deref().unwrap_or("unknown")) }
-                        td { @if let Some(blocked) = &region.blocked { (blocked.reason) } }
+                        td { (region.remark()) }
                     }
                 }
             }
@@ -141,12 +141,12 @@ fn bar(region: &Region) -> Markup {
     }
 }
 
-/// What could not be compared, each thing once.
+/// What could not be compared or is uncovered.
 fn blocks(report: &SavedReport) -> Markup {
     let rows: Vec<_> = report.blocks().collect();
     html! {
         @if !rows.is_empty() {
-            h2 { "What could not be compared" }
+            h2 { "What could not be compared, or is uncovered" }
             table {
                 thead { tr { th { "Where" } th { "Reason" } th { "AWS's words" } th { "What to do" } } }
                 tbody {

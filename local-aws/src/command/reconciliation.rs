@@ -166,7 +166,7 @@ fn regions(report: &Value) -> String {
         Row::from(cells.chain(ends.map(Cell::new)))
     };
     let titles = NUMBERS.map(|(title, _)| title.to_owned());
-    let mut rows = vec![row("Region", titles, ["auto-enable", "blocked"].map(str::to_owned))];
+    let mut rows = vec![row("Region", titles, ["auto-enable", "remark"].map(str::to_owned))];
     for (region, part) in members(report, "regions") {
         let numbers = NUMBERS.map(|(_, name)| count(part.get(name)).to_string());
         let [auto_enable] = texts(part, ["autoEnable"]);
@@ -180,10 +180,13 @@ fn regions(report: &Value) -> String {
 
 /// In a word, why a Region could not be compared to the end.
 fn blocked(part: &Value) -> String {
-    match part.pointer("/blocked/reason") {
-        Some(reason) => plain(reason),
-        None if holds(part, "memberAccountLimitReached") => "takes no more members".to_owned(),
-        None => String::new(),
+    match (part.pointer("/blocked/reason"), part.pointer("/uncovered/reason")) {
+        (Some(reason), _) => plain(reason),
+        (None, Some(reason)) => format!("uncovered: {}", plain(reason)),
+        (None, None) if holds(part, "memberAccountLimitReached") => {
+            "takes no more members".to_owned()
+        }
+        (None, None) => String::new(),
     }
 }
 
@@ -204,17 +207,19 @@ fn reasons(report: &Value) -> String {
 
 /// Each thing that was in the way once, with where it was and what to do.
 fn blocks(report: &Value) -> String {
-    let mut found: BTreeMap<[String; 3], Vec<&str>> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, [String; 3]), Vec<&str>> = BTreeMap::new();
     let regions = members(report, "regions").map(|(region, part)| (region.as_str(), part));
     for (place, part) in [("the organization", report)].into_iter().chain(regions) {
-        if let Some(block @ Value::Object(_)) = part.get("blocked") {
-            let texts = texts(block, ["reason", "result", "remedy"]);
-            found.entry(texts).or_default().push(place);
+        for (name, title) in [("blocked", "Blocked"), ("uncovered", "Uncovered")] {
+            if let Some(block @ Value::Object(_)) = part.get(name) {
+                let texts = texts(block, ["reason", "result", "remedy"]);
+                found.entry((title, texts)).or_default().push(place);
+            }
         }
     }
     let mut text = String::new();
-    for ([reason, result, remedy], places) in found {
-        let _ = writeln!(text, "\nBlocked: {reason} in {}", places.join(", "));
+    for ((title, [reason, result, remedy]), places) in found {
+        let _ = writeln!(text, "\n{title}: {reason} in {}", places.join(", "));
         if !result.is_empty() {
             let _ = writeln!(text, "  AWS says: {result}");
         }
@@ -285,7 +290,7 @@ mod tests {
         assert_eq!(
             regions(&report()),
             "
-  Region     expected  enabled  enrolled  missing  not enabled  not attempted  stale  auto-enable  blocked
+  Region     expected  enabled  enrolled  missing  not enabled  not attempted  stale  auto-enable  remark
   eu-west-1        10        5         3        0            2              0      0  NEW
   us-east-1        10        7         0        0            0              3      0               no-detector
 "

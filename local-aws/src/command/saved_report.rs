@@ -23,7 +23,7 @@ const COLUMNS: [&str; 9] = [
     "lost",
     "stale",
     "auto-enable",
-    "blocked",
+    "remark",
 ];
 
 /// A report as the function writes it.
@@ -44,6 +44,7 @@ pub(crate) struct SavedReport {
     pub(crate) missed_joins: Option<usize>,
     pub(crate) missed_accounts: Vec<String>,
     pub(crate) effective_policy: Option<EffectivePolicy>,
+    pub(crate) uncovered_regions: usize,
     pub(crate) plans_that_differ: Vec<String>,
     pub(crate) blocked: Option<Blocked>,
     pub(crate) regions: BTreeMap<String, Region>,
@@ -54,6 +55,7 @@ pub(crate) struct SavedReport {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Region {
     pub(crate) blocked: Option<Blocked>,
+    pub(crate) uncovered: Option<Blocked>,
     pub(crate) expected: usize,
     pub(crate) enabled: usize,
     pub(crate) enrolled: usize,
@@ -199,7 +201,13 @@ impl SavedReport {
     pub(crate) fn headline(&self) -> String {
         let pairs: usize = self.regions.values().map(Region::to_cover).sum();
         let covered: usize = self.regions.values().map(Region::covered).sum();
+        let uncovered = match self.uncovered_regions {
+            0 => String::new(),
+            1 => " 1 Region is uncovered.".to_owned(),
+            count => format!(" {count} Regions are uncovered."),
+        };
         let dry = if self.dry_run { " Nothing was changed: it was a dry run." } else { "" };
+        let dry = uncovered + dry;
         match self.judgement() {
             Judgement::Incomplete if self.regions.is_empty() => {
                 format!("Nothing could be compared.{dry}")
@@ -217,13 +225,13 @@ impl SavedReport {
         }
     }
 
-    /// What could not be compared, with why.
+    /// What could not be compared or is uncovered, with why.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (&str, &Blocked)> {
         let whole = self.blocked.iter().map(|blocked| ("the organization", blocked));
         let regions = self.regions.iter();
-        whole.chain(
-            regions.filter_map(|(name, region)| Some((name.as_str(), region.blocked.as_ref()?))),
-        )
+        whole.chain(regions.filter_map(|(name, region)| {
+            Some((name.as_str(), region.blocked.as_ref().or(region.uncovered.as_ref())?))
+        }))
     }
 
     /// Every account that the report names as not enabled, with its Region.
@@ -350,9 +358,17 @@ impl Region {
         let [to_cover, covered, gap, left_out, lost, stale] =
             numbers.map(|number| number.to_string());
         let auto_enable = self.auto_enable.clone().unwrap_or_default();
-        let blocked =
-            self.blocked.as_ref().map(|blocked| blocked.reason.clone()).unwrap_or_default();
-        [name.to_owned(), to_cover, covered, gap, left_out, lost, stale, auto_enable, blocked]
+        let remark = self.remark();
+        [name.to_owned(), to_cover, covered, gap, left_out, lost, stale, auto_enable, remark]
+    }
+
+    /// In a word, why the Region was not compared to the end.
+    pub(crate) fn remark(&self) -> String {
+        match (&self.blocked, &self.uncovered) {
+            (Some(blocked), _) => blocked.reason.clone(),
+            (None, Some(uncovered)) => format!("uncovered: {}", uncovered.reason),
+            (None, None) => String::new(),
+        }
     }
 
     pub(crate) fn covered(&self) -> usize {
