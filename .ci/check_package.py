@@ -6,6 +6,8 @@ Prints what is wrong and exits with 1 where there is something; otherwise prints
 Usage: check_package.py ARCHITECTURE SAM-LOG FOLDER, where FOLDER has the files of the release
 """
 
+import json
+import subprocess
 import sys
 import zipfile
 from io import BytesIO
@@ -14,7 +16,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-from wrong import check, end
+from wrong import check, end, equal
 
 # What provided.al2023 has: Amazon Linux 2023's glibc ("Amazon Linux 2023 User Guide", comparison with AL2: 2.34).
 # A program that needs a later one does not start there ("version `GLIBC_2.35' not found").
@@ -59,6 +61,29 @@ def check_program(program, architecture, where):
     return highest
 
 
+def check_template(package):
+    """That both functions name the package, so that it is uploaded once, and that no transform is needed."""
+    stack = json.loads(package.with_suffix(".json").read_text(encoding="utf-8"))
+    check("Transform" not in stack, f"{package.stem}.json: it needs a transform")
+    resources = stack["Resources"]
+    codes = {each: resources[each]["Properties"]["Code"] for each in FUNCTIONS}
+    equal(codes, dict.fromkeys(FUNCTIONS, package.name), f"{package.stem}.json: the code")
+
+
+def check_bill(bill, architecture):
+    """That it has each crate that cargo compiles into the program, with a licence, and no other; returns how many."""
+    components = json.loads(bill.read_text(encoding="utf-8"))["components"]
+    for each in components:
+        check(each.get("licenses"), f"{bill}: {each['name']} has no licence")
+    found = {f"{each['name']} v{each['version']}" for each in components}
+    tree = ["cargo", "tree", "--locked", "--package", NAME, "--edges", "normal", "--prefix", "none"]
+    target = {"arm64": "aarch64", "x86_64": "x86_64"}[architecture] + "-unknown-linux-gnu"
+    lines = subprocess.run([*tree, "--target", target], check=True, capture_output=True, text=True).stdout.splitlines()
+    expected = {" ".join(line.split()[:2]) for line in lines if line} - {" ".join(lines[0].split()[:2])}
+    check(found == expected, f"{bill}: too many {sorted(found - expected)}, missing {sorted(expected - found)}")
+    return len(found)
+
+
 def version(parts):
     return "glibc " + ".".join(str(part) for part in parts)
 
@@ -88,10 +113,12 @@ def main():
         program = archive.read("bootstrap")
     highest = check_program(program, architecture, package)
     check(programs and programs[0] == program, "sam and .ci/release have built different programs")
-    crates = check_template(files, package) or check_bill(files, architecture)
+    check_template(package)
+    crates = check_bill(package.with_suffix(".cdx.json"), architecture)
     end(
         f"{architecture}: {package.name} has {package.stat().st_size:,} bytes, bootstrap {len(program):,}; "
-        f"it needs {version(highest)}"
+        f"it needs {version(highest)}; "
+        f"its bill of materials has {crates} crates"
     )
 
 
