@@ -4,7 +4,7 @@ no others, and that it reads outputs which are there. Prints what is wrong; exit
 
 import re
 
-import hcl2
+import hcl2  # checkov brings it
 
 from repository import ROOT, template
 from wrong import check, end, equal
@@ -20,18 +20,14 @@ def main():
     equal(set(stacks), set(STACKS), "docs/main.tf: its stacks")
     for name in STACKS.keys() & stacks.keys():
         parameters = template(STACKS[name])["Parameters"]
-        given = set(only(stacks[name]["parameters"]))
+        # The parser puts each value into a list.
+        given = set(stacks[name]["parameters"][0])
         check(given <= parameters.keys(), f"docs/main.tf: {name} has no {sorted(given - parameters.keys())}")
         missing = {each for each, body in parameters.items() if "Default" not in body} - given
         check(not missing, f"docs/main.tf: {name} also needs {sorted(missing)}")
     for name, output in re.findall(r'aws_cloudformation_stack\.(\w+)\.outputs\["(\w+)"\]', text):
         check(output in template(STACKS[name])["Outputs"], f"docs/main.tf: {name} has no output {output}")
     end(f"docs/main.tf: {len(stacks)} stacks, with parameters that their templates have")
-
-
-def only(value):
-    """The parser wraps the values of some of its versions in a list."""
-    return value[0] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":
