@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Checks what sam and cargo-lambda have built: that it is the function alone, and that Lambda can start it.
+"""Checks what sam and .ci/release have built: that it is the function alone, and that Lambda can start it.
 
 Prints what is wrong and exits with 1 where there is something; otherwise prints the sizes.
 
-Usage: check_package.py ARCHITECTURE SAM-LOG
+Usage: check_package.py ARCHITECTURE SAM-LOG FOLDER, where FOLDER has the files of the release
 """
 
+import json
 import sys
 import zipfile
 from io import BytesIO
@@ -14,7 +15,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-from wrong import check, end
+from wrong import check, end, equal
 
 # What provided.al2023 has: Amazon Linux 2023's glibc ("Amazon Linux 2023 User Guide", comparison with AL2: 2.34).
 # A program that needs a later one does not start there ("version `GLIBC_2.35' not found").
@@ -59,12 +60,21 @@ def check_program(program, architecture, where):
     return highest
 
 
+def check_template(package):
+    """That both functions name the package, so that it is uploaded once, and that no transform is needed."""
+    stack = json.loads(package.with_suffix(".json").read_text(encoding="utf-8"))
+    check("Transform" not in stack, f"{package.stem}.json: it needs a transform")
+    resources = stack["Resources"]
+    codes = {each: resources[each]["Properties"]["Code"] for each in FUNCTIONS}
+    equal(codes, dict.fromkeys(FUNCTIONS, package.name), f"{package.stem}.json: the code")
+
+
 def version(parts):
     return "glibc " + ".".join(str(part) for part in parts)
 
 
 def main():
-    architecture, sam_log = sys.argv[1:]
+    architecture, sam_log, release = *sys.argv[1:3], Path(sys.argv[3])
     root = Path(__file__).parent.parent
     log = Path(sam_log).read_text(encoding="utf-8")
     builds = log.count("Running RustCargoLambdaBuilder:CargoLambdaBuild")
@@ -78,20 +88,19 @@ def main():
             programs.append((folder / "bootstrap").read_bytes())
     check(len(set(programs)) == 1, "sam's functions are not the same program")
 
-    packages = root / "target" / "lambda"
-    built = sorted(path.parent.name for path in packages.glob("*/bootstrap.zip"))
-    check(built == [NAME], f"{packages}: zips of {built}, not just of {NAME}")
-    package = packages / NAME / "bootstrap.zip"
+    built = sorted(path.name for path in (root / "target" / "packages" / architecture).iterdir() if path.is_dir())
+    check(built == [NAME], f"cargo-lambda has built {built}, not just {NAME}")
+    package = release / f"{NAME}-{architecture}.zip"
     with zipfile.ZipFile(package) as archive:
         check(archive.namelist() == ["bootstrap"], f"{package}: has {archive.namelist()}")
         mode = archive.getinfo("bootstrap").external_attr >> 16
         check(mode & 0o111 == 0o111, f"{package}: bootstrap may not be run (mode {mode:o})")
-        zipped = archive.read("bootstrap")
-    highest = check_program(zipped, architecture, package)
-    check(programs and programs[0] == zipped, "sam and cargo-lambda have built different programs")
-
+        program = archive.read("bootstrap")
+    highest = check_program(program, architecture, package)
+    check(programs and programs[0] == program, "sam and .ci/release have built different programs")
+    check_template(package)
     end(
-        f"{architecture}: bootstrap.zip has {package.stat().st_size:,} bytes, bootstrap {len(zipped):,}; "
+        f"{architecture}: {package.name} has {package.stat().st_size:,} bytes, bootstrap {len(program):,}; "
         f"it needs {version(highest)}"
     )
 
