@@ -2,18 +2,19 @@
 """Creates both stacks on ministack, with the commands of the docs, and lets everything happen: events, dead letters,
 retries, redrives, a reconcile, and the end of the stacks. IAM is enforced, over TLS.
 
-ministack_server.py says what ministack lacks and how that is made up for. GuardDuty, Organizations and Account Management
-of the function are local-aws.
+ministack_server.py says what ministack lacks and how that is made up for. GuardDuty, Organizations and Account
+Management of the function are local-aws.
 
 Usage: check_stack.py AWS SAM [BUILD]
-AWS is the AWS CLI, version 2; version 1, of the environment that runs this, does what a version 2 before mid-2023 cannot.
-BUILD is what `sam build` made, .aws-sam if it is not given.
+AWS is the AWS CLI, version 2; version 1, of the environment that runs this, does what a version 2 before mid-2023
+cannot. BUILD is what `sam build` made, .aws-sam if it is not given.
 """
 
 import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 import urllib.request
@@ -23,7 +24,16 @@ import boto3
 import yaml
 from botocore.exceptions import ClientError
 from guide import Guide, check_permissions
-from lambda_emulator import LocalAws, Server, check, check_nothing_else_listens, check_on_loopback, equal, free_port, wait_until
+from lambda_emulator import (
+    LocalAws,
+    Server,
+    check,
+    check_nothing_else_listens,
+    check_on_loopback,
+    equal,
+    free_port,
+    wait_until,
+)
 from repository import ADMINISTRATOR, CREATED, INVITED, LAST_ATTEMPT, MANAGEMENT, ROOT, sample
 
 FOLDER = ROOT / "target" / "stack"
@@ -114,8 +124,14 @@ class Engine(Server):
         answer = self.ask("emit", account=MANAGEMENT, region=EVENTS_HOME, event=sample(name))
         equal(answer["FailedEntryCount"], 0, f"entries that failed of {name}")
 
+    def said(self):
+        """What the launcher and CloudFormation found wrong, for whoever reads a failure."""
+        wrong = re.findall(r"^.*(?:\[stack\] (?!asked of SQS)|CREATE_FAILED|dispatch error).*$", self.text(), re.MULTILINE)
+        return "\n".join(["the engine's log says:", *wrong[-12:]]) if wrong else "the engine's log names no cause"
+
     def waits(self):
-        return [int(seconds) for seconds in re.findall(r"asked of SQS: \w+ (\d+) s", self.text())]
+        # A dead letter is sent with no wait.
+        return [int(seconds) for seconds in re.findall(r"asked of SQS: \w+ ([1-9]\d*) s", self.text())]
 
     def members(self, region):
         guardduty = self.client("guardduty", region=region)
@@ -142,13 +158,7 @@ class Stack:
         return sum(int(attributes[f"ApproximateNumberOfMessages{name}"]) for name in ["", "NotVisible", "Delayed"])
 
     def wait_for_dead_letters(self, count, seconds):
-        def there():
-            return self.count(self.dead_letters) >= count
-
-        try:
-            wait_until(there, f"{count} messages in the dead-letter queue", seconds)
-        except SystemExit as error:
-            raise SystemExit(f"{error}; ministack's last lines:\n{self.engine.text()[-6000:]}") from None
+        wait_until(lambda: self.count(self.dead_letters) >= count, f"{count} messages in the dead-letter queue", seconds)
         equal(self.count(self.dead_letters), count, "messages in the dead-letter queue")
 
     def wait_until_enrolled(self, account, seconds=60):
@@ -172,9 +182,8 @@ def make_guide(engine, aws, sam):
         (tools / name).write_text(text.format(**values), encoding="utf-8")
         (tools / name).chmod(0o755)
     profiles = {"management": MANAGEMENT, "administrator": ADMINISTRATOR}
-    text = "".join(
-        f"[profile {name}]\naws_access_key_id = {account}\naws_secret_access_key = test\n" for name, account in profiles.items()
-    )
+    keys = "[profile {}]\naws_access_key_id = {}\naws_secret_access_key = test\n"
+    text = "".join(keys.format(*profile) for profile in profiles.items())
     (FOLDER / "config").write_text(text, encoding="utf-8")
     environment = {
         **Server.plain_environment(),
@@ -313,7 +322,7 @@ def check_join(engine, stack, guide):
         refused = {"outcome": "refused", "reason": "member-limit-reached", "result": REFUSAL, "attempts": 1}
         check_record(message, "us-east-1", refused)
         equal(engine.members("eu-central-1"), {CREATED}, "members in eu-central-1")
-        print(f"an event: a member where nothing is wrong, a refusal is a dead letter ({time.monotonic() - start:.0f} s)")
+        print("an event: a member where nothing is wrong, a refusal is a dead letter")
 
         stack.wait_for_dead_letters(3, 150)
         equal(engine.waits()[before:], WAITS, "the waits, in seconds, that were asked of SQS")
@@ -327,7 +336,7 @@ def check_join(engine, stack, guide):
         (given_up,) = [each for each in messages.values() if "Internal error" in each["Body"]]
         last = {"outcome": "deferred", "reason": "internal-error", "result": "Internal error"}
         check_record(given_up, "eu-west-1", {**last, "attempts": LAST_ATTEMPT})
-        print(f"a failure: given up at attempt {LAST_ATTEMPT}; SQS itself moved what nobody can read ({time.monotonic() - start:.0f} s)")
+        print(f"a failure: given up at attempt {LAST_ATTEMPT}; SQS itself moved what nobody can read")
 
         stack.sqs.delete_message(QueueUrl=stack.dead_letters, ReceiptHandle=foreign["ReceiptHandle"])
         redrive(guide)
@@ -368,9 +377,9 @@ def check_reconcile(engine, stack):
         report = json.load(invoked["Payload"])
         equal((report.get("complete"), report.get("dryRun")), (True, False), f"the reconcile: {report}")
         for region in REGIONS:
-            equal(report["regions"][region]["enrolled"], 2, f"accounts that were enrolled in {region}")
-            equal(engine.members(region), {CREATED, INVITED}, f"members in {region}")
-    print("the schedule's input: both accounts enrolled everywhere")
+            equal(report["regions"][region]["enrolled"], 3, f"accounts that were enrolled in {region}")
+            equal(engine.members(region), {MANAGEMENT, CREATED, INVITED}, f"members in {region}")
+    print("the schedule's input: every account enrolled everywhere")
 
 
 def refused(call, **arguments):
@@ -409,17 +418,15 @@ def check_permissions_bite(engine, stack):
 
     # Behind a proxy that says the call came without TLS.
     plain = clients("FunctionName")[0]
-    plain.meta.events.register("before-send", lambda request, **_: request.headers.add_header("x-forwarded-proto", "http"))
+    plain.meta.events.register("before-send", lambda request, **_: request.headers.update({"x-forwarded-proto": "http"}))
     equal(refused(plain.get_queue_attributes, **retries), True, "whether a call without TLS is denied")
     print("IAM: the roles' calls are allowed, others are denied, and so is a call without TLS")
 
 
-def run_runbook(engine, stack, guide):
+def run_runbook(engine, guide):
     """The blocks of docs/operations.md that no failure needs."""
     operations = "docs/operations.md"
     with engine.guardduty(more=["--auto-enable", "all"]):
-        for text in ["\"accounts\": [\"444455556666\"]", "wait_for() {", "export AWS_PROFILE=administrator"]:
-            guide.find(operations, text)
         guide.run(operations, "--payload '{\"accounts\": [\"444455556666\"]}' reply.json")
         guide.run(operations, "wait_for() {")
         guide.run(operations, "--payload '{\"reconcile\": {\"dryRun\": true}}' report.json\npython3")
@@ -445,7 +452,26 @@ def remove(engine, stack, guide):
     print("both stacks are deleted; the dead-letter queue is left with its message, the retry queue is gone")
 
 
+def check_all(engine, guide, start):
+    with engine.guardduty(more=["--auto-enable", "all"]):
+        deploy(engine, guide)
+    print(f"(after {time.monotonic() - start:.0f} s)")
+    stack = Stack(engine, "guardduty-enroller")
+    guide.run("docs/operations.md", "export AWS_PROFILE=administrator")
+    check_join(engine, stack, guide)
+    check_failed_event(engine, stack, guide)
+    check_reconcile(engine, stack)
+    with engine.guardduty():
+        check_permissions_bite(engine, stack)
+    run_runbook(engine, guide)
+    engine.check_on_loopback()
+    remove(engine, stack, guide)
+    guide.check_complete()
+
+
 def main():
+    # So that what was started is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended by a signal"))
     aws, sam, build = [*sys.argv[1:], str(ROOT / ".aws-sam")][:3]
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
@@ -455,20 +481,10 @@ def main():
     start = time.monotonic()
     with Engine() as engine:
         guide = make_guide(engine, aws, sam)
-        with engine.guardduty(more=["--auto-enable", "all"]):
-            deploy(engine, guide)
-        print(f"(after {time.monotonic() - start:.0f} s)")
-        stack = Stack(engine, "guardduty-enroller")
-        guide.run("docs/operations.md", "export AWS_PROFILE=administrator")
-        check_join(engine, stack, guide)
-        check_failed_event(engine, stack, guide)
-        check_reconcile(engine, stack)
-        with engine.guardduty():
-            check_permissions_bite(engine, stack)
-        run_runbook(engine, stack, guide)
-        engine.check_on_loopback()
-        remove(engine, stack, guide)
-        guide.check_complete()
+        try:
+            check_all(engine, guide, start)
+        except SystemExit as error:
+            raise SystemExit(f"{error}\n{engine.said()}") from None
     print(f"every block and AWS command of the docs was run or is named as not run ({time.monotonic() - start:.0f} s)")
 
 
