@@ -39,8 +39,8 @@ from repository import ADMINISTRATOR, CREATED, INVITED, LAST_ATTEMPT, MANAGEMENT
 FOLDER = ROOT / "target" / "stack"
 HOME, EVENTS_HOME = "eu-west-1", "us-east-1"
 REGIONS = ["us-east-1", "eu-west-1", "eu-central-1"]
-# 46 minutes of retries in one.
-TIME_SCALE = 60
+# 46 minutes of retries in 40 s.
+TIME_SCALE = 75
 # What the function asks of SQS for a pair that does not heal.
 WAITS = [30, 60, 120, 240, 480, 900, 900]
 REFUSAL = "The request is rejected because it cannot exceed the maximum number of allowed members"
@@ -126,7 +126,8 @@ class Engine(Server):
 
     def said(self):
         """What the launcher and CloudFormation found wrong, for whoever reads a failure."""
-        wrong = re.findall(r"^.*(?:\[stack\] (?!asked of SQS)|CREATE_FAILED|dispatch error).*$", self.text(), re.MULTILINE)
+        pattern = r"^.*(?:\[stack\] (?!asked of SQS)|CREATE_FAILED|dispatch error).*$"
+        wrong = re.findall(pattern, self.text(), re.MULTILINE)
         return "\n".join(["the engine's log says:", *wrong[-12:]]) if wrong else "the engine's log names no cause"
 
     def waits(self):
@@ -158,7 +159,8 @@ class Stack:
         return sum(int(attributes[f"ApproximateNumberOfMessages{name}"]) for name in ["", "NotVisible", "Delayed"])
 
     def wait_for_dead_letters(self, count, seconds):
-        wait_until(lambda: self.count(self.dead_letters) >= count, f"{count} messages in the dead-letter queue", seconds)
+        what = f"{count} messages in the dead-letter queue"
+        wait_until(lambda: self.count(self.dead_letters) >= count, what, seconds)
         equal(self.count(self.dead_letters), count, "messages in the dead-letter queue")
 
     def wait_until_enrolled(self, account, seconds=60):
@@ -264,7 +266,7 @@ def deploy(engine, guide):
     engine.emit("create-account-result-failed.json")
     said = wait_until(
         lambda: (text := guide.run(deploy_md, "filter-log-events")) and "no account to enroll" in text and text,
-        "the line of the failed account",
+        "the event came to the function by both rules and the bus, and its line is in the log",
     )
     check("event ignored" in said, f"the failed account: {said}")
     print("an event of a failed account goes the whole way and is ignored")
@@ -418,7 +420,8 @@ def check_permissions_bite(engine, stack):
 
     # Behind a proxy that says the call came without TLS.
     plain = clients("FunctionName")[0]
-    plain.meta.events.register("before-send", lambda request, **_: request.headers.update({"x-forwarded-proto": "http"}))
+    header = {"x-forwarded-proto": "http"}
+    plain.meta.events.register("before-send", lambda request, **_: request.headers.update(header))
     equal(refused(plain.get_queue_attributes, **retries), True, "whether a call without TLS is denied")
     print("IAM: the roles' calls are allowed, others are denied, and so is a call without TLS")
 
@@ -443,7 +446,7 @@ def remove(engine, stack, guide):
     """The dead letters outlive the stack."""
     stack.sqs.send_message(QueueUrl=stack.dead_letters, MessageBody="an account that is not protected")
     guide.run("docs/deploy.md", "delete-stack")
-    guide.run("docs/deploy.md", "sam delete")
+    guide.run("docs/deploy.md", "sam delete", answers="y\n" * 5)
     left = set(stack.sqs.list_queues().get("QueueUrls", []))
     equal(left, {stack.dead_letters}, "queues that outlive the stack")
     equal(stack.count(stack.dead_letters), 1, "messages in the dead-letter queue")

@@ -1,5 +1,5 @@
-"""The shell blocks of the docs, run as a reader would run them: in their order, in one shell's state, with `aws` and `sam`
-on PATH that call an engine. Each block and each AWS command is either run or named as not run, with the reason."""
+"""The shell blocks of the docs, run as a reader would run them: in one shell's state, with `aws` and `sam` on PATH that
+call an engine. Each block and each AWS command is either run or named as not run, with the reason."""
 
 import re
 import subprocess
@@ -18,9 +18,8 @@ PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]*>")
 def blocks(file):
     """Each block, and where it begins."""
     text = (ROOT / file).read_text(encoding="utf-8")
-    return {
-        f"{file}:{text.count(chr(10), 0, found.start()) + 1}": textwrap.dedent(found[2]) for found in BLOCK.finditer(text)
-    }
+    found = [(text.count("\n", 0, each.start()) + 1, each[2]) for each in BLOCK.finditer(text)]
+    return {f"{file}:{line}": textwrap.dedent(block) for line, block in found}
 
 
 def commands(file):
@@ -60,9 +59,8 @@ class Guide:
         check(not PLACEHOLDER.search(code), f"{place}: no value for {PLACEHOLDER.findall(code)}")
         script = f'. "{self.state}"\n{block}\nstatus=$?\n{{ export -p; declare -f; }} >"{self.state}"\nexit $status'
         before = len(self.failures())
-        ran = subprocess.run(
-            ["bash", "-uc", script], cwd=self.folder, env=self.environment, input=answers, capture_output=True, text=True
-        )
+        options = {"cwd": self.folder, "env": self.environment, "input": answers}
+        ran = subprocess.run(["bash", "-uc", script], capture_output=True, text=True, **options)
         said = f"{place}:\n{block}\nprinted:\n{ran.stdout[-4000:]}{ran.stderr[-4000:]}"
         equal(self.failures()[before:], [], f"AWS commands that failed: {said}")
         equal(ran.returncode, status, f"exit status of {said}")
@@ -94,5 +92,6 @@ def check_permissions(file, whole):
             service = each.split(":")[0] if ":" in each else service
             granted.add(f"{service}:{each.split(':')[-1]}".lower())
     needed = {command.replace(" ", ":").replace("-", "") for command in commands(file)}
-    needed = {each.replace("lambda:invoke", "lambda:invokefunction") for each in needed if each.split(":")[0] not in whole}
+    needed = {each.replace("lambda:invoke", "lambda:invokefunction") for each in needed}
+    needed = {each for each in needed if each.split(":")[0] not in whole}
     equal(sorted(needed - granted), [], f"actions that the commands of {file} need and its table lacks")

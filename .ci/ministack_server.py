@@ -63,7 +63,13 @@ import ministack.app as app  # noqa: E402
 from botocore.loaders import Loader  # noqa: E402
 from ministack.core import iam_actions, iam_evaluator  # noqa: E402
 from ministack.core.lambda_runtime import execution_credentials  # noqa: E402
-from ministack.core.responses import _request_account_id, _request_region, get_account_id, get_region, new_uuid  # noqa: E402
+from ministack.core.responses import (  # noqa: E402
+    _request_account_id,
+    _request_region,
+    get_account_id,
+    get_region,
+    new_uuid,
+)
 from ministack.services import eventbridge, lambda_svc, sqs, sts  # noqa: E402
 from ministack.services.cloudformation import provisioners  # noqa: E402
 
@@ -209,6 +215,18 @@ def invoke_target(target, event, rule, view=None):
 RULE = contextvars.ContextVar("rule")
 invoke_plain_target = eventbridge._invoke_target
 eventbridge._invoke_target = invoke_target
+
+
+def dispatch(event, view=None):
+    bus = event.get("EventBusName", "default")
+    patterns = [rule.get("EventPattern") for _, rule in eventbridge._rules.items() if rule["EventBusName"] == bus]
+    if not any(pattern and eventbridge._matches_pattern(pattern, event) for pattern in patterns):
+        LOG.warning("no rule on the bus %s of account %s takes %s", bus, get_account_id(), event.get("DetailType"))
+    return dispatch_plain(event, view)
+
+
+dispatch_plain = eventbridge._dispatch_event
+eventbridge._dispatch_event = dispatch
 
 
 def send_to_bus(spec, event, rule, path, payload=None):
@@ -370,7 +388,8 @@ class Gate(BaseHTTPRequestHandler):
                 resource = f"arn:aws:organizations::{os.environ['MANAGEMENT']}:account/o-example/{described}"
             return name, resource
         path = urllib.parse.unquote(self.path.split("?")[0]).rstrip("/")
-        (name,) = [name for method, known, name in REST[service] if method == self.command and re.fullmatch(known, path)]
+        known = [each for each in REST[service] if each[0] == self.command and re.fullmatch(each[1], path)]
+        name = known[0][2]
         return name, f"arn:aws:account::{account}:account" if service == "account" else "*"
 
     def control(self, data):
