@@ -219,8 +219,9 @@ eventbridge._invoke_target = invoke_target
 
 def dispatch(event, view=None):
     bus = event.get("EventBusName", "default")
-    patterns = [rule.get("EventPattern") for _, rule in eventbridge._rules.items() if rule["EventBusName"] == bus]
-    if not any(pattern and eventbridge._matches_pattern(pattern, event) for pattern in patterns):
+    rules = [rule for _, rule in eventbridge._rules.items() if rule.get("EventBusName", "default") == bus]
+    patterns = [rule["EventPattern"] for rule in rules if rule.get("EventPattern")]
+    if not any(eventbridge._matches_pattern(pattern, event) for pattern in patterns):
         LOG.warning("no rule on the bus %s of account %s takes %s", bus, get_account_id(), event.get("DetailType"))
     return dispatch_plain(event, view)
 
