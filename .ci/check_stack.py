@@ -198,6 +198,7 @@ def make_guide(engine, aws, sam):
         "the trail's ARN": f"arn:aws:cloudtrail:{EVENTS_HOME}:{MANAGEMENT}:trail/organization",
         "Region": HOME,
         "address": "security@example.com",
+        "link": "https://git.example.com/guardduty-enroller/docs/operations.md",
         "one of these": CREATED,
         "the Region of the stack": HOME,
         "its name": "guardduty-enroller",
@@ -241,6 +242,7 @@ def deploy(engine, guide):
         "ManagementAccountId": MANAGEMENT,
         "Regions": ",".join(REGIONS),
         "AlarmEmail": "security@example.com",
+        "ReconcileMode": "enroll",
     }
     typed = ["guardduty-enroller", "", *(answers.get(name, "") for name in built_parameters()), *[""] * 6]
     guide.run(deploy_md, "sam deploy --guided", answers="\n".join(typed) + "\n")
