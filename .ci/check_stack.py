@@ -442,12 +442,13 @@ def run_runbook(engine, guide):
         for text in ["accountId = ", "ispresent(lost)", "ispresent(missedJoin)"]:
             guide.run(operations, text)
         guide.run(operations, "not enabled after a reconcile")
-    # A person has looked at it already, so there is a receipt handle.
+    # A person has looked at one of two already, and has its receipt handle.
     (stack,) = engine.client("cloudformation", MANAGEMENT, EVENTS_HOME).describe_stacks()["Stacks"]
     (queue,) = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "UndeliveredQueueUrl"]
     sqs = engine.client("sqs", MANAGEMENT, EVENTS_HOME)
-    sqs.send_message(QueueUrl=queue, MessageBody="an event")
-    (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=1)["Messages"]
+    for event in ["one event", "another event"]:
+        sqs.send_message(QueueUrl=queue, MessageBody=event)
+    (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=60)["Messages"]
     guide.run(operations, "aws sqs delete-message", **{"its ReceiptHandle": message["ReceiptHandle"]})
 
 
