@@ -11,7 +11,7 @@ from repository import ROOT
 
 FILES = ["README.md", "docs/deploy.md", "docs/operations.md"]
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"\baws ([a-z][a-z0-9-]+)\s+([a-z][a-z0-9-]+)")
+COMMAND = re.compile(r"(?<![-\w])aws ([a-z][a-z0-9-]+)\s+([a-z][a-z0-9-]+)")
 PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]*>")
 
 
