@@ -40,21 +40,38 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def listening_addresses(port):
-    """The addresses of this machine on which something listens at a port, as /proc/net writes them."""
-    addresses = set()
+def listeners():
+    """Address, as /proc/net writes it, port, and inode of each socket that listens on this machine."""
     for table in ["/proc/net/tcp", "/proc/net/tcp6"]:
         for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-            local, state = line.split()[1], line.split()[3]
-            address, hexadecimal = local.split(":")
-            if state == "0A" and int(hexadecimal, 16) == port:
-                addresses.add(address)
-    return addresses
+            fields = line.split()
+            address, port = fields[1].split(":")
+            if fields[3] == "0A":
+                yield address, int(port, 16), fields[9]
+
+
+def listening_addresses(port):
+    """The addresses of this machine on which something listens at a port."""
+    return {address for address, each, _ in listeners() if each == port}
 
 
 def check_on_loopback(port, what):
     wait_until(lambda: listening_addresses(port), f"{what} listens")
     equal(listening_addresses(port), {"0100007F"}, f"where {what} listens")
+
+
+def check_nothing_else_listens(group, ports):
+    """The processes of a group listen on 127.0.0.1 only, and at these ports or at none that was chosen."""
+    sockets = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(process.name)) == group:
+                sockets |= {os.readlink(each) for each in (process / "fd").iterdir()}
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found = {(address, port) for address, port, inode in listeners() if f"socket:[{inode}]" in sockets}
+    equal({address for address, _ in found}, {"0100007F"}, f"where the processes of {group} listen")
+    check(set(ports) <= {port for _, port in found}, f"nothing listens at one of {ports}")
 
 
 class Server:
@@ -106,9 +123,9 @@ class Server:
 class LocalAws(Server):
     """`cargo local serve`."""
 
-    def __init__(self, *faults):
-        arguments = [part for fault in faults for part in ("--fault", fault)]
-        super().__init__(["cargo", "local", "serve", "--port", "0", "--enables-after", "0", *arguments])
+    def __init__(self, *faults, port=0, more=()):
+        arguments = [*more, *(part for fault in faults for part in ("--fault", fault))]
+        super().__init__(["cargo", "local", "serve", "--port", str(port), "--enables-after", "0", *arguments])
         # Its first build takes minutes.
         self.wait_for("then for example", seconds=900)
         self.variables = dict(re.findall(r"^export (\w+)=(.*)$", self.text(), re.MULTILINE))

@@ -10,7 +10,7 @@ EVENTS = ROOT / "events"
 # The accounts that the samples speak of, which local-aws has.
 MANAGEMENT, ADMINISTRATOR = "111122223333", "222222222222"
 CREATED, INVITED = "444455556666", "555566667777"
-# The function's own number, in src/retry.rs; check_servers.py sees the function keep it.
+# The function's own number, in src/retry.rs; check_stack.py sees the function keep it.
 LAST_ATTEMPT = 8
 
 
