@@ -5,9 +5,9 @@ retries, redrives, a reconcile, and the end of the stacks. IAM is enforced, over
 ministack_server.py says what ministack lacks and how that is made up for. GuardDuty, Organizations and Account
 Management of the function are local-aws.
 
-Usage: check_stack.py AWS SAM [BUILD]
+Usage: check_stack.py AWS SAM BUILD RELEASE
 AWS is the AWS CLI, version 2; version 1, of the environment that runs this, does what a version 2 before mid-2023
-cannot. BUILD is what `sam build` made, .aws-sam if it is not given.
+cannot. BUILD is what `sam build` made, RELEASE what .ci/release made.
 """
 
 import json
@@ -37,6 +37,7 @@ from lambda_emulator import (
 from repository import ADMINISTRATOR, CREATED, INVITED, LAST_ATTEMPT, MANAGEMENT, ROOT, sample
 
 FOLDER = ROOT / "target" / "stack"
+PROCESSOR = "arm64" if os.uname().machine in {"arm64", "aarch64"} else "x86_64"
 HOME, EVENTS_HOME = "eu-west-1", "us-east-1"
 REGIONS = ["us-east-1", "eu-west-1", "eu-central-1"]
 # 46 minutes of retries in 40 s.
@@ -64,7 +65,10 @@ COMMANDS_NOT_RUN = {
     "organizations describe-effective-policy": "ministack has no effective policies",
     "account get-region-opt-status": "ministack has no opt-in Regions",
     "account enable-region": "ministack has no opt-in Regions",
-    "lambda get-function-configuration": "stands in a block that needs another build of the code",
+    "lambda get-function-configuration": "in a block that needs another build of the code",
+    "signer start-signing-job": "ministack has no Signer",
+    "lambda list-event-source-mappings": "part of a sentence; the test asks for the mapping itself",
+    "events list-rules": "part of a sentence; the test asks for the rule itself",
 }
 
 # Calls of the docs go to the engine. What an engine lacks prints nothing and succeeds.
@@ -200,6 +204,7 @@ def make_guide(engine, aws, sam):
         "address": "security@example.com",
         "link": "https://git.example.com/guardduty-enroller/docs/operations.md",
         "one of these": CREATED,
+        "arm64 or x86_64": PROCESSOR,
         "the Region of the stack": HOME,
         "its name": "guardduty-enroller",
     }
@@ -217,6 +222,31 @@ def built_parameters():
     return list(yaml.load(built, Loader)["Parameters"])
 
 
+def preflight(guide):
+    guide.run("docs/deploy.md", "report.json")
+    report = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
+    equal((report["complete"], report["dryRun"]), (True, True), f"the preflight: {report}")
+
+
+def deploy_release(engine, guide, release):
+    """The shortest way: the files of a release, with the AWS CLI alone. What it made goes again."""
+    deploy_md, folder = "docs/deploy.md", FOLDER / "release"
+    shutil.copytree(release, folder)
+    guide.run(deploy_md, "export MANAGEMENT=")
+    sums = guide.run(deploy_md, "sha256sum --check", folder=folder).splitlines()
+    check(sums and all(line.endswith(": OK") for line in sums), f"the sums: {sums}")
+    guide.run(deploy_md, "aws cloudformation package", folder=folder)
+    said = guide.run(deploy_md, "--template-file packaged.yaml", folder=folder)
+    check(re.search(r"^arn:aws:events:", said, re.MULTILINE), f"the bus of the stack: {said}")
+    preflight(guide)
+    cloudformation, sqs = engine.client("cloudformation"), engine.client("sqs")
+    cloudformation.delete_stack(StackName="guardduty-enroller")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="guardduty-enroller", WaiterConfig={"Delay": 1})
+    (left,) = sqs.list_queues()["QueueUrls"]
+    sqs.delete_queue(QueueUrl=left)
+    print("a release: its sums are right, the AWS CLI alone deploys it, and its functions run")
+
+
 def deploy(engine, guide):
     """Steps 1 to 5 of docs/deploy.md. GuardDuty has everybody as a member, so the function changes nothing."""
     trail = engine.client("cloudtrail", MANAGEMENT, EVENTS_HOME)
@@ -224,7 +254,6 @@ def deploy(engine, guide):
     trail.create_trail(Name="organization", S3BucketName="trail", IsMultiRegionTrail=True)
     trail.start_logging(Name="organization")
     deploy_md = "docs/deploy.md"
-    guide.run(deploy_md, "export MANAGEMENT=")
     equal(guide.run(deploy_md, "export AWS_PROFILE=management AWS_REGION=us-east-1\naws sts").strip(), MANAGEMENT, "M")
     said = guide.run(deploy_md, "aws cloudtrail describe-trails")
     check("true" in said.lower() and '"IncludeManagementEvents": true' in said, f"the trail: {said}")
@@ -238,7 +267,7 @@ def deploy(engine, guide):
     check(int(executions) >= 101, f"unreserved executions: {executions}")
 
     answers = {
-        "Architecture": "arm64" if os.uname().machine in {"arm64", "aarch64"} else "x86_64",
+        "Architecture": PROCESSOR,
         "ManagementAccountId": MANAGEMENT,
         "Regions": ",".join(REGIONS),
         "AlarmEmail": "security@example.com",
@@ -250,11 +279,9 @@ def deploy(engine, guide):
     said = guide.run(deploy_md, "export STACK=")
     check('"CREATE_COMPLETE"' in said, f"the stack: {said}")
     print("the administrator's stack is there, by sam deploy --guided")
-    guide.run(deploy_md, "report.json")
-    report = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
-    equal((report["complete"], report["dryRun"]), (True, True), f"the preflight: {report}")
+    preflight(guide)
 
-    said = guide.run(deploy_md, "aws cloudformation deploy")
+    said = guide.run(deploy_md, "--template-file management-account.yaml")
     check("Successfully created/updated stack - guardduty-enroller-events" in said, said)
     check('"Result": true' in guide.run(deploy_md, "test-event-pattern"), "the rule takes the sample")
     members = guide.run(deploy_md, "list-members").split("{")[0].split()
@@ -465,8 +492,9 @@ def remove(engine, stack, guide):
     print("both stacks are deleted; the dead-letter queue is left with its message, the retry queue is gone")
 
 
-def check_all(engine, guide, start):
+def check_all(engine, guide, release, start):
     with engine.guardduty(more=["--auto-enable", "all"]):
+        deploy_release(engine, guide, release)
         deploy(engine, guide)
     print(f"(after {time.monotonic() - start:.0f} s)")
     stack = Stack(engine, "guardduty-enroller")
@@ -485,7 +513,7 @@ def check_all(engine, guide, start):
 def main():
     # So that what was started is ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: ended by a signal"))
-    aws, sam, build = [*sys.argv[1:], str(ROOT / ".aws-sam")][:3]
+    aws, sam, build, release = sys.argv[1:]
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     for path in [build, ROOT / "events", ROOT / "management-account.yaml"]:
@@ -495,7 +523,7 @@ def main():
     with Engine() as engine:
         guide = make_guide(engine, aws, sam)
         try:
-            check_all(engine, guide, start)
+            check_all(engine, guide, release, start)
         except SystemExit as error:
             raise SystemExit(f"{error}\n{engine.said()}") from None
     print(f"every block and AWS command of the docs was run or is named as not run ({time.monotonic() - start:.0f} s)")

@@ -11,6 +11,7 @@ from repository import ROOT
 
 FILES = ["README.md", "docs/deploy.md", "docs/operations.md"]
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![-\w])aws ([a-z][a-z0-9-]+)\s+([a-z][a-z0-9-]+)")
 PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]*>")
 
@@ -26,7 +27,7 @@ def commands(file):
     """What AWS commands a file has: in blocks, and in code in the text."""
     text = (ROOT / file).read_text(encoding="utf-8")
     # A block's backticks are a shell's own or JMESPath's.
-    code = [*blocks(file).values(), *re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
+    code = [*blocks(file).values(), *re.findall(r"`([^`]+)`", FENCED.sub("", text))]
     return {f"{service} {operation}" for each in code for service, operation in COMMAND.findall(each)}
 
 
@@ -48,7 +49,7 @@ class Guide:
         equal(len(found), 1, f"blocks of {file} with {text!r}")
         return found[0]
 
-    def run(self, file, text, answers="", status=0, **placeholders):
+    def run(self, file, text, answers="", status=0, folder=None, **placeholders):
         """Runs the block that has this text, and returns what it printed."""
         place = self.find(file, text)
         self.done.add(place)
@@ -59,7 +60,7 @@ class Guide:
         check(not PLACEHOLDER.search(code), f"{place}: no value for {PLACEHOLDER.findall(code)}")
         script = f'. "{self.state}"\n{block}\nstatus=$?\n{{ export -p; declare -f; }} >"{self.state}"\nexit $status'
         before = len(self.failures())
-        options = {"cwd": self.folder, "env": self.environment, "input": answers}
+        options = {"cwd": folder or self.folder, "env": self.environment, "input": answers}
         ran = subprocess.run(["bash", "-uc", script], capture_output=True, text=True, **options)
         said = f"{place}:\n{block}\nprinted:\n{ran.stdout[-4000:]}{ran.stderr[-4000:]}"
         equal(self.failures()[before:], [], f"AWS commands that failed: {said}")
