@@ -78,10 +78,13 @@ def check_queues(resources, function):
 
 
 def check_patterns():
-    """The two rules pass on the same events; the receiving one also asks who sent them."""
+    """The two rules pass on the same events; the receiving one also asks who sent them, and its bus takes no other source."""
     sent = of_type("management-account", "AWS::Events::Rule")["SendRule"]["EventPattern"]
     received = of_type("template", "AWS::Events::Rule")["JoinRule"]["EventPattern"]
     equal(received, {"account": [{"Ref": "ManagementAccountId"}], **sent}, "JoinRule: EventPattern")
+    policy = of_type("template", "AWS::Events::EventBusPolicy")["JoinBusPolicy"]["Statement"]
+    taken = policy["Condition"]["ForAllValues:StringEquals"]["events:source"]
+    equal(taken, received["source"], "JoinBusPolicy: the sources that it takes")
 
 
 def check_alarm(name, alarm, parameters):
