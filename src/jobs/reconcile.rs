@@ -215,7 +215,7 @@ impl RegionPart<'_> {
         self.look_again(pending, cutoff).await;
         // Last of all, so that no account waits for it.
         let statistics = timeout_at(cutoff, self.read_statistics()).await;
-        self.report.statistics_blocked = self.why_not(statistics);
+        self.report.statistics_blocked = why_not(statistics);
         if self.reads_plans {
             self.read_plans_of_members(until, cutoff).await;
         }
@@ -279,22 +279,13 @@ impl RegionPart<'_> {
                     }
                 }
                 failed => {
-                    of_members.blocked = self.why_not(failed);
+                    of_members.blocked = why_not(failed);
                     break;
                 }
             }
         }
         of_members.unread = members.len().saturating_sub(of_members.read);
         self.report.plans_of_members = Some(of_members);
-    }
-
-    /// What kept something from being read.
-    fn why_not<T>(&self, read: Result<Result<T, CallError>, Elapsed>) -> Option<Blocked> {
-        match read {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(Blocked::by(&Outcome::failed(&error))),
-            Err(_) => Some(Blocked::by(&late())),
-        }
     }
 
     /// Reads the Region's members page by page, and keeps no page. Counts the enabled members and the stale ones.
@@ -428,6 +419,15 @@ impl RegionPart<'_> {
     fn described(&self, id: AccountId) -> Account {
         let email = self.roster.find(id).and_then(|account| account.email.clone());
         Account { state: State::Active, email, joined: None, paths: vec![] }
+    }
+}
+
+/// What kept something from being read.
+fn why_not<T>(read: Result<Result<T, CallError>, Elapsed>) -> Option<Blocked> {
+    match read {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(Blocked::by(&Outcome::failed(&error))),
+        Err(_) => Some(Blocked::by(&late())),
     }
 }
 
