@@ -76,6 +76,8 @@ AWS = """#!/usr/bin/env bash
 call="$1 $2"
 case $call in
 {not_run}) exit 0 ;;
+# They call S3 too, and a version 2 before 2.13 has no address for all services.
+"cloudformation package" | "cloudformation deploy") run=(env AWS_ENDPOINT_URL={engine} {version_1}) ;;
 "sqs start-message-move-task") run=({version_1} --endpoint-url {engine} --region "$AWS_REGION") ;;
 guardduty\\ *) run=({version_2} --endpoint-url {gate}) ;;
 *) run=({version_2} --endpoint-url {engine}) ;;
@@ -273,7 +275,9 @@ def deploy(engine, guide):
         "AlarmEmail": "security@example.com",
         "ReconcileMode": "enroll",
     }
-    typed = ["guardduty-enroller", "", *(answers.get(name, "") for name in built_parameters()), *[""] * 6]
+    given = [answers.get(name, "") for name in built_parameters()]
+    # Three questions on, sam asks whether the code is to be signed.
+    typed = ["guardduty-enroller", "", *given, *[""] * 3, "n", *[""] * 3]
     guide.run(deploy_md, "sam deploy --guided", answers="\n".join(typed) + "\n")
     check((FOLDER / "samconfig.toml").is_file(), "sam deploy --guided kept the answers")
     said = guide.run(deploy_md, "export STACK=")
@@ -518,7 +522,7 @@ def main():
     FOLDER.mkdir(parents=True)
     for path in [build, ROOT / "events", ROOT / "management-account.yaml"]:
         (FOLDER / (".aws-sam" if path == build else path.name)).symlink_to(Path(path).resolve())
-    check_permissions("docs/deploy.md", {"cloudformation", "sts", "sqs"})
+    check_permissions("docs/deploy.md", {"cloudformation", "s3", "sts", "sqs"})
     start = time.monotonic()
     with Engine() as engine:
         guide = make_guide(engine, aws, sam)
