@@ -50,18 +50,24 @@ fn a_dry_run_changes_nothing_and_says_what_is_missing() {
 }
 
 #[test]
-fn a_reconcile_with_a_fault_ends_badly_and_names_the_remedy_for_a_person() {
+fn a_reconcile_with_a_fault_names_the_remedy_and_ends_badly_if_the_region_must_be_covered() {
     let fault = "ListDetectors@eu-west-1:error=403/AccessDeniedException/not authorized";
-    let output = local(&["reconcile", "--accounts", "60", "--fault", fault]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    for part in [
-        "Reconcile: NOT complete",
-        "Blocked: access-denied in eu-west-1",
-        "AWS says: AccessDeniedException: not authorized",
-        "  remedy: ",
-        "the function's role",
+    let listed = "REGIONS=ap-southeast-2,eu-west-1";
+    for (regions, code, parts) in [
+        (listed, 1, ["Reconcile: NOT complete", "Blocked: access-denied in eu-west-1"]),
+        ("REGIONS=all", 0, ["Reconcile: complete", "Uncovered: access-denied in eu-west-1"]),
     ] {
-        assert!(text.contains(part), "{part} in {text}");
+        let arguments = ["reconcile", "--accounts", "60", "--env", regions, "--fault", fault];
+        let output = local(&arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        let same = [
+            "AWS says: AccessDeniedException: not authorized",
+            "  remedy: ",
+            "the function's role",
+        ];
+        for part in parts.into_iter().chain(same) {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 }
